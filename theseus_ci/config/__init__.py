@@ -1,0 +1,1 @@
+"""theseus.yaml as typed values: `types` declares them, `load` reads them, `schema` exports them."""

@@ -1,0 +1,9 @@
+"""What every part of the configuration has in common."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Part(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Base of every part of the configuration: camelCase in YAML, unknown keys are errors."""
