@@ -210,6 +210,8 @@ class Informer:
         self._query = query
         self._callbacks: list[ChangeCallback] = []
         self._synced = asyncio.Event()
+        self._version = 0
+        self._waiters: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
 
     def on_change(self, callback: ChangeCallback) -> None:
         """Call back with "ADDED", "MODIFIED" or "DELETED" and the object, in the event loop.
@@ -223,6 +225,29 @@ class Informer:
     async def synced(self) -> None:
         """Wait for the first complete list."""
         await self._synced.wait()
+
+    async def reached(self, version: str, seconds: float = REQUEST_SECONDS) -> bool:
+        """Wait until `objects` reflects a write that returned this resourceVersion.
+
+        False when it still does not after `seconds`. (Versions of one resource can be compared as
+        numbers; the API guarantees it.)
+        """
+        return await self.until(lambda: self._version >= int(version), seconds)
+
+    async def until(self, condition: Callable[[], bool], seconds: float = REQUEST_SECONDS) -> bool:
+        """Wait until `condition` holds, asking after each change; False after `seconds`."""
+        if condition():
+            return True
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter = (condition, future)
+        self._waiters.append(waiter)
+        try:
+            await asyncio.wait_for(future, seconds)
+        except asyncio.TimeoutError:
+            return False
+        finally:
+            self._waiters.remove(waiter)
+        return True
 
     async def run(self) -> None:
         """Follow the collection until cancelled, whatever becomes of the server."""
@@ -251,8 +276,10 @@ class Informer:
             self._report("DELETED", self.objects.pop(key))
         for key, obj in fresh.items():
             self._store(key, obj)
+        version = str(answer["metadata"]["resourceVersion"])
+        self._advance(version)
         self._synced.set()
-        return str(answer["metadata"]["resourceVersion"])
+        return version
 
     async def _follow(self, version: str) -> None:
         """Apply events from `version` on; returns never, raises ApiError when a list is due."""
@@ -261,14 +288,12 @@ class Informer:
                 self.path, resourceVersion=version, **self._query
             ):
                 version = obj["metadata"]["resourceVersion"]
-                if kind == "BOOKMARK":
-                    continue
-                key = key_of(obj)
                 if kind == "DELETED":
-                    self.objects.pop(key, None)
+                    self.objects.pop(key_of(obj), None)
                     self._report("DELETED", obj)
-                else:
-                    self._store(key, obj)
+                elif kind != "BOOKMARK":
+                    self._store(key_of(obj), obj)
+                self._advance(version)
             await asyncio.sleep(BACKOFF_SECONDS[0])  # a server that ends each watch at once
 
     def _store(self, key: Key, obj: Object) -> None:
@@ -282,6 +307,12 @@ class Informer:
         elif known["metadata"]["resourceVersion"] != obj["metadata"]["resourceVersion"]:
             self.objects[key] = obj
             self._report("MODIFIED", obj)
+
+    def _advance(self, version: str) -> None:
+        self._version = int(version)
+        for condition, future in self._waiters:
+            if not future.done() and condition():
+                future.set_result(None)
 
     def _report(self, kind: str, obj: Object) -> None:
         for callback in self._callbacks:

@@ -1,0 +1,51 @@
+"""All controllers in one process, on shared informers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from theseus_ci.sandbox.client import ApiClient
+from theseus_ci.sandbox.controllers.autoscaler import AutoscalerController
+from theseus_ci.sandbox.controllers.controller import Controller, Workloads
+from theseus_ci.sandbox.controllers.deployment import DeploymentController
+from theseus_ci.sandbox.controllers.endpointslice import EndpointSliceController
+from theseus_ci.sandbox.controllers.replicaset import ReplicaSetController
+
+log = logging.getLogger(__name__)
+
+
+async def run(client: ApiClient, *, hpa_stabilization: float, ready: asyncio.Event) -> None:
+    """Run every controller until cancelled; `ready` is set once all of them work.
+
+    Informers and queues fail only by a defect of ours: that ends the process, loudly.
+    """
+    workloads = Workloads(client)
+    controllers: list[Controller] = [
+        DeploymentController(client, workloads),
+        ReplicaSetController(client, workloads),
+        EndpointSliceController(client, workloads),
+        AutoscalerController(client, workloads, hpa_stabilization),
+    ]
+    informers = [resource.informer for resource in workloads.all()]
+    tasks = [asyncio.create_task(informer.run()) for informer in informers]
+    tasks.append(asyncio.create_task(_start(workloads, controllers, ready)))
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for controller in controllers:
+            await controller.queue.stop()
+            await controller.recorder.stop()
+
+
+async def _start(workloads: Workloads, controllers: list[Controller], ready: asyncio.Event) -> None:
+    """No controller acts before every informer is complete: half a picture looks like loss."""
+    for resource in workloads.all():
+        await resource.informer.synced()
+    for controller in controllers:
+        controller.queue.start()
+    ready.set()
+    log.info("controllers are running")
