@@ -59,12 +59,10 @@ class HttpExpect(Part, frozen=True):
 
     status: int | tuple[int, ...] = 200
     body: str | TextMatch | None = None  # a text alone: contained in the body
-    json: dict[str, Any] = msgspec.field(
-        default_factory=dict
-    )  # JSONPath: value, or one of JSON_MATCHERS; holds for every match
-    header: dict[str, str | TextMatch] = msgspec.field(
-        default_factory=dict
-    )  # a text alone: exactly this value
+    # JSONPath: value, or one of JSON_MATCHERS; holds for every match
+    json: dict[str, Any] = msgspec.field(default_factory=dict)
+    # a text alone: exactly this value
+    header: dict[str, str | TextMatch] = msgspec.field(default_factory=dict)
     within: Duration | None = None  # from the request's start to the answer's last byte
 
 
