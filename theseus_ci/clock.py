@@ -1,0 +1,74 @@
+"""Time and signals: the only place where this program waits or learns that it must stop.
+
+A signal interrupts at once where it can do no harm: while waiting, or while an answer is read. The
+journal holds the intent of every act, so an answer that was never read is found out again by the
+next process. Between such places the signal is only noted, and `check` raises it.
+"""
+
+from __future__ import annotations
+
+import select
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from theseus_ci.errors import Interrupted
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class SystemClock:
+    """The real time, and the signals this process got."""
+
+    def __init__(self) -> None:
+        self._signal: int | None = None
+        self._raised = False
+        self._interruptible = 0
+
+    def listen(self) -> None:
+        """Take over the stop signals; only the main thread may call this."""
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._on_signal)
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        with self.interruptible():
+            select.select([], [], [], max(0.0, seconds))
+
+    def check(self) -> None:
+        if self._signal is not None and not self._raised:
+            self._raised = True
+            raise Interrupted(self._signal)
+
+    def stopped(self) -> bool:
+        """Whether a stop signal has arrived; for loops that end by themselves."""
+        return self._signal is not None
+
+    def forget(self) -> None:
+        """Go on after a signal that has been acted on (Ctrl-C in `run` starts a rollback)."""
+        self._signal = None
+        self._raised = False
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Inside, a stop signal raises Interrupted at once instead of at the next `check`."""
+        self._interruptible += 1
+        try:
+            self.check()
+            yield
+        finally:
+            self._interruptible -= 1
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None:
+            return
+        self._signal = number
+        if self._interruptible:
+            self.check()

@@ -1,0 +1,101 @@
+"""From a kubeconfig (or a pod's own credentials) to a connection."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import yaml
+from kubernetes import client, config
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.dynamic import DynamicClient
+
+from theseus_ci.errors import ConfigError
+from theseus_ci.model import PodNetwork
+
+POD_NETWORK_EXTENSION = "theseus-ci.io/pod-network"
+
+
+class Connection(NamedTuple):
+    """A client, and what the kubeconfig says about the place it leads to."""
+
+    client: DynamicClient
+    server: str
+    namespace: str
+    pod_network: PodNetwork | None
+
+
+class _NoDiscovery:
+    """The kinds are known (`kinds.py`): asking the server which it has would cost two requests."""
+
+    def __init__(self, client: DynamicClient, cache_file: str | None) -> None:
+        pass
+
+
+def connect(kubeconfig: str | None = None, context: str | None = None) -> Connection:
+    """Connect as kubectl would: `kubeconfig`, $KUBECONFIG, ~/.kube/config, or in-cluster.
+
+    No request is made yet. Raises ConfigError when there is nothing usable.
+    """
+    settings = client.Configuration()
+    settings.retries = False
+    paths = _kubeconfig_paths(kubeconfig)
+    if not any(path.exists() for path in paths) and os.environ.get("KUBERNETES_SERVICE_HOST"):
+        config.load_incluster_config(client_configuration=settings)
+        namespace_file = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+        return _connection(settings, namespace_file.read_text(encoding="utf-8").strip(), None)
+    where = os.pathsep.join(map(str, paths))
+    try:
+        config.load_kube_config(
+            config_file=where, context=context, client_configuration=settings
+        )
+        _, active = config.list_kube_config_contexts(config_file=where)
+    except (ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"no usable kubeconfig: {error}",
+            where=where,
+            remedy="set KUBECONFIG or give --kubeconfig; `theseus-ci sandbox up` prints one",
+        ) from error
+    entries = _merged(paths)
+    chosen = _named(entries["contexts"], context or str(active["name"])).get("context", {})
+    cluster = _named(entries["clusters"], str(chosen.get("cluster", ""))).get("cluster", {})
+    return _connection(settings, chosen.get("namespace") or "default", _pod_network(cluster))
+
+
+def _connection(
+    settings: client.Configuration, namespace: str, pod_network: PodNetwork | None
+) -> Connection:
+    api = client.ApiClient(settings)
+    dynamic = DynamicClient(api, discoverer=_NoDiscovery)
+    return Connection(dynamic, str(settings.host), namespace, pod_network)
+
+
+def _kubeconfig_paths(kubeconfig: str | None) -> list[Path]:
+    given = kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    return [Path(part).expanduser() for part in given.split(os.pathsep) if part]
+
+
+def _merged(paths: list[Path]) -> dict[str, list[dict[str, Any]]]:
+    merged: dict[str, list[dict[str, Any]]] = {"contexts": [], "clusters": []}
+    for path in paths:
+        if path.exists():
+            content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+            for key, entries in merged.items():
+                entries.extend(content.get(key) or [])
+    return merged
+
+
+def _named(entries: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return next((entry for entry in entries if entry.get("name") == name), {})
+
+
+def _pod_network(cluster: dict[str, Any]) -> PodNetwork | None:
+    extension = _named(cluster.get("extensions") or [], POD_NETWORK_EXTENSION).get("extension")
+    if extension is None:
+        return None
+    try:
+        return msgspec.convert(extension, PodNetwork)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"kubeconfig extension {POD_NETWORK_EXTENSION}: {error}") from error

@@ -1,0 +1,100 @@
+"""What a stage may ask of the world.
+
+Stages know these protocols and nothing behind them; `cli` hands in the adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from theseus_ci.config.performance import Performance
+from theseus_ci.config.smoke import SmokeCheck
+from theseus_ci.model import Answer, CheckResult, CheckTarget, Object
+
+
+class Clock(Protocol):
+    """Time, and the only way to let it pass."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds of a clock that never goes back."""
+        ...
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass between two looks at a condition. Raises errors.Interrupted at once when
+        a signal arrives."""
+        ...
+
+    def check(self) -> None:
+        """Raise errors.Interrupted if a stop signal has arrived."""
+        ...
+
+
+class Prober(Protocol):
+    """Single requests through the mesh."""
+
+    def ask(
+        self,
+        entrypoint: str,
+        *,
+        host: str = "",
+        path: str = "/",
+        headers: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> Answer:
+        """GET; redirects are not followed. Raises OSError (or a subclass) when no answer came."""
+        ...
+
+
+class Checker(Protocol):
+    """Runs smoke checks against the candidate."""
+
+    def run(
+        self,
+        checks: Sequence[SmokeCheck],
+        target: CheckTarget,
+        *,
+        stopped: Callable[[], bool],
+    ) -> list[CheckResult]:
+        """Run them in parallel; results in the order of `checks` (a bash check may add cases of
+        its own behind its own). Ends early, children killed, when `stopped()` turns true."""
+        ...
+
+
+class Cluster(Protocol):
+    """Kubernetes objects. Errors are those of theseus_ci.errors, never the client's."""
+
+    def get(self, kind: str, namespace: str, name: str) -> Object | None: ...
+
+    def list(
+        self, kind: str, namespace: str | None, *, labels: str = "", fields: str = ""
+    ) -> list[Object]:
+        """`namespace=None` lists every namespace."""
+        ...
+
+    def create(self, obj: Object, *, dry_run: bool = False) -> Object: ...
+
+    def replace(self, obj: Object, *, dry_run: bool = False) -> Object:
+        """PUT, conditioned on obj's resourceVersion. Raises errors.StaleObject on 409."""
+        ...
+
+    def patch(self, obj: Object, change: Object, *, dry_run: bool = False) -> Object:
+        """JSON merge patch of `obj` (kind, namespace and name are taken from it)."""
+        ...
+
+    def delete(self, obj: Object) -> None:
+        """Delete, conditioned on obj's uid and resourceVersion; absent is fine."""
+        ...
+
+    def watch(
+        self, kind: str, namespace: str, *, labels: str = "", fields: str = "", timeout: float
+    ) -> Iterator[list[Object]]:
+        """Yield the matching objects as they are now, and again after every change, until
+        `timeout` seconds have passed."""
+        ...
+
+

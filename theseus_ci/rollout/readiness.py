@@ -1,0 +1,198 @@
+"""Capacity: how many pods of a version there are, and waiting until there are enough."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import msgspec
+
+from theseus_ci.model import Object
+from theseus_ci.ports import Clock, Cluster
+
+WATCH_SECONDS = 10.0  # one watch; between two of them the lease is renewed
+HOPELESS_WAITING = frozenset({"ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"})
+CRASHES = 3  # restarts of one container after which it is not waited for any longer
+
+
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """What was seen of a Deployment. `problem` is empty when enough pods are ready."""
+
+    ready: int
+    wanted: int
+    problem: str = ""
+
+
+def needed_replicas(weight: int, previous_replicas: int, at_least: int) -> int:
+    """Pods the candidate needs for `weight` percent of the traffic that `previous_replicas`
+    pods carry now."""
+    return max(at_least, math.ceil(weight * previous_replicas / 100))
+
+
+def ready_replicas(deployment: Object | None) -> int:
+    """Available pods of the Deployment's current template; 0 when it is gone or not yet seen."""
+    if deployment is None:
+        return 0
+    status = deployment.get("status") or {}
+    if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
+        return 0
+    return min(status.get("availableReplicas", 0), status.get("updatedReplicas", 0))
+
+
+def await_replicas(
+    cluster: Cluster,
+    clock: Clock,
+    *,
+    namespace: str,
+    deployment: str,
+    pod_selector: str,
+    wanted: int,
+    seconds: float,
+    alive: Callable[[], None],
+    said: Callable[[str], None],
+) -> Readiness:
+    """Watch until `wanted` pods are ready, a pod is beyond hope, or `seconds` have passed.
+
+    `alive` is called at least every WATCH_SECONDS (lease, signals); `said` gets progress.
+    """
+    deadline = clock.monotonic() + seconds
+    last = -1
+    while True:
+        left = deadline - clock.monotonic()
+        for found in cluster.watch(
+            "Deployment",
+            namespace,
+            fields=f"metadata.name={deployment}",
+            timeout=max(0.0, min(WATCH_SECONDS, left)),
+        ):
+            ready = ready_replicas(found[0] if found else None)
+            if ready >= wanted:
+                return Readiness(ready=ready, wanted=wanted)
+            if ready != last:
+                said(f"{ready} of {wanted} pods of {deployment} are ready")
+                last = ready
+        alive()
+        pods = cluster.list("Pod", namespace, labels=pod_selector)
+        hopeless = first_problem(pods, only_hopeless=True)
+        if hopeless:
+            return Readiness(ready=max(last, 0), wanted=wanted, problem=hopeless)
+        if clock.monotonic() >= deadline:
+            why = first_problem(pods) or "no pod says why"
+            return Readiness(
+                ready=max(last, 0),
+                wanted=wanted,
+                problem=f"only {max(last, 0)} of {wanted} pods were ready after {seconds:g} s: {why}",
+            )
+
+
+def await_scaled_down(
+    cluster: Cluster,
+    clock: Clock,
+    *,
+    namespace: str,
+    deployment: str,
+    at_most: int,
+    seconds: float,
+    alive: Callable[[], None],
+    said: Callable[[str], None],
+) -> str:
+    """Watch until the Deployment has at most that many pods; return what is wrong, or ""."""
+    deadline = clock.monotonic() + seconds
+    last = -1
+    while True:
+        left = deadline - clock.monotonic()
+        for found in cluster.watch(
+            "Deployment",
+            namespace,
+            fields=f"metadata.name={deployment}",
+            timeout=max(0.0, min(WATCH_SECONDS, left)),
+        ):
+            pods = int((found[0].get("status") or {}).get("replicas", 0)) if found else 0
+            if pods <= at_most:
+                return ""
+            if pods != last:
+                said(f"{deployment} has {pods} pods, waiting for {at_most}")
+                last = pods
+        alive()
+        if clock.monotonic() >= deadline:
+            return f"{deployment} still has {last} pods after {seconds:g} s, not {at_most}"
+
+
+def await_gone(
+    cluster: Cluster,
+    clock: Clock,
+    *,
+    namespace: str,
+    pod_selector: str,
+    seconds: float,
+    alive: Callable[[], None],
+) -> int:
+    """Watch until no pod matches; return how many are left when `seconds` have passed."""
+    deadline = clock.monotonic() + seconds
+    while True:
+        left = deadline - clock.monotonic()
+        pods: list[Object] = []
+        for pods in cluster.watch(
+            "Pod", namespace, labels=pod_selector, timeout=max(0.0, min(WATCH_SECONDS, left))
+        ):
+            if not pods:
+                return 0
+        alive()
+        if clock.monotonic() >= deadline:
+            return len(pods)
+
+
+def first_problem(pods: list[Object], *, only_hopeless: bool = False) -> str:
+    """Why a pod is not ready, in words; "" when none says. `only_hopeless`: only what waiting
+    will not mend."""
+    for pod in pods:
+        name = pod["metadata"]["name"]
+        status = pod.get("status") or {}
+        for container in status.get("containerStatuses") or []:
+            problem = _container_problem(container, only_hopeless=only_hopeless)
+            if problem:
+                return f"pod {name}: {problem}"
+        if only_hopeless:
+            continue
+        for condition in status.get("conditions") or []:
+            if condition.get("status") == "False" and condition.get("message"):
+                return f"pod {name}: {condition['type']}: {condition['message']}"
+    if not pods and not only_hopeless:
+        return "it has no pods at all (kubectl describe the Deployment and its ReplicaSet)"
+    return ""
+
+
+def _container_problem(container: Object, *, only_hopeless: bool) -> str:
+    name = container.get("name", "")
+    waiting = (container.get("state") or {}).get("waiting") or {}
+    reason = waiting.get("reason", "")
+    restarts = container.get("restartCount", 0)
+    ended = (container.get("lastState") or {}).get("terminated") or {}
+    exit_text = f", last exit code {ended['exitCode']}" if "exitCode" in ended else ""
+    if reason in HOPELESS_WAITING:
+        return f"container {name}: {reason}: {waiting.get('message', '')}".rstrip(": ")
+    if restarts >= CRASHES:
+        return f"container {name} has crashed {restarts} times{exit_text}"
+    if only_hopeless:
+        return ""
+    if reason:
+        return f"container {name}: {reason} {waiting.get('message', '')}{exit_text}".rstrip()
+    if not container.get("ready", False):
+        return f"container {name} runs but is not ready: its readiness probe fails{exit_text}"
+    return ""
+
+
+def restarts_by_pod(pods: list[Object]) -> dict[str, int]:
+    """Restarts of each pod's containers, summed."""
+    return {
+        pod["metadata"]["name"]: sum(
+            container.get("restartCount", 0)
+            for container in (pod.get("status") or {}).get("containerStatuses") or []
+        )
+        for pod in pods
+    }
+
+
+def selector_text(labels: dict[str, str]) -> str:
+    """An equality selector as the API takes it."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

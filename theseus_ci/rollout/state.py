@@ -1,0 +1,161 @@
+"""The state of one rollout: what stages hand to one another, and what Jenkins archives.
+
+It says what was decided and what has been done; it never holds a secret, raw samples or evidence.
+Weights are not state: where traffic goes is read from the VirtualServices whenever it matters.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from theseus_ci.errors import StateError
+from theseus_ci.flow import Plan
+from theseus_ci.measure import Measurement
+from theseus_ci.model import CheckResult, Verdict
+
+SCHEMA = 1
+PHASE_RUNNING = "running"
+PHASE_FAILED = "failed"
+PHASE_PROMOTING = "promoting"
+PHASE_PROMOTED = "promoted"
+PHASE_ROLLING_BACK = "rolling back"
+PHASE_ROLLED_BACK = "rolled back"
+ENDED = frozenset({PHASE_PROMOTED, PHASE_ROLLED_BACK})
+
+
+class Value(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """Base of the parts that never change once written."""
+
+
+class Ref(Value, frozen=True):
+    """Which object."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+class Version(Value, frozen=True):
+    """One version of the service: its Deployment, its label values for people, its autoscaler."""
+
+    deployment: str
+    label: str  # what people call it: version label, image tag or the Deployment's name
+    pod_labels: dict[str, str]  # select exactly this version's pods
+    hpa: str | None = None
+
+
+class Before(Value, frozen=True):
+    """What rollback must restore of the previous version; never a pod template."""
+
+    replicas: int
+    paused: bool
+    hpa_min: int | None = None
+    hpa_max: int | None = None
+
+
+class Subset(Value, frozen=True):
+    """A version's subset in the DestinationRule; `owned` when this rollout creates it."""
+
+    name: str
+    labels: dict[str, str]
+    owned: bool
+
+
+class Routes(Value, frozen=True):
+    """The mesh objects that take part, as begin found them."""
+
+    virtual_services: tuple[Ref, ...]
+    destination_rule: Ref
+    created: tuple[Ref, ...]  # those among them that this rollout creates
+    previous: Subset | None
+    candidate: Subset
+    replaces: tuple[str, ...] = ()  # user's subsets that cannot tell the versions apart
+    hosts: tuple[str, ...] = ()
+
+
+class JournalEntry(msgspec.Struct, rename="camel", kw_only=True):
+    """One act: written before it (`outcome` empty) and again after it."""
+
+    at: float  # seconds since the epoch
+    step: str
+    act: str
+    outcome: str = ""
+
+
+class StepRecord(Value, frozen=True):
+    """One finished step; check results without their evidence."""
+
+    id: str
+    verdict: Verdict
+    summary: str
+    started: float
+    seconds: float
+    weight: int  # the candidate's share of production traffic afterwards
+    results: tuple[CheckResult, ...] = ()
+
+
+class State(msgspec.Struct, rename="camel", kw_only=True):
+    """Everything about one rollout; see the module's docstring."""
+
+    schema: int = SCHEMA
+    theseus: str
+    rollout: str
+    service: str
+    namespace: str
+    holder: str
+    generation: int = 1
+    serial: int = 0  # grows with every save
+    started: float
+    phase: str = PHASE_RUNNING
+    config: dict[str, Any]
+    config_folder: str = "."
+    manifest_digest: str = ""
+    plan: Plan
+    previous: Version | None
+    candidate: Version
+    before: Before | None
+    wanted_replicas: int  # of the candidate at full traffic, where no autoscaler decides
+    candidate_hpa_min: int | None = None  # its own minimum; raised while the rollout runs
+    overlapping: bool = False  # selectors overlap: explicit replicas until the end
+    routes: Routes
+    edit: int = 0  # number of the last edit of the routes
+    edited_at: float = 0.0
+    weight: int = 0  # the candidate's share as last asked for
+    previous_routed: bool = True
+    candidate_routed: bool = False
+    touches: tuple[Ref, ...] = ()  # existing objects this rollout may edit
+    adopted: list[Ref] = []  # those that carry its stamp
+    created: list[Ref] = []  # objects it has created, besides routes
+    steps: list[StepRecord] = []
+    journal: list[JournalEntry] = []
+    baseline: dict[str, Measurement] = {}
+    notes: list[str] = []  # drift and other facts people should know
+
+    def done(self) -> set[str]:
+        """Ids of the steps that have passed or were skipped."""
+        return {step.id for step in self.steps if step.verdict in (Verdict.PASS, Verdict.SKIPPED)}
+
+
+def encode(state: State) -> bytes:
+    """JSON, indented for people."""
+    return msgspec.json.format(msgspec.json.encode(state, enc_hook=str), indent=1)
+
+
+def decode(data: bytes, where: str) -> State:
+    """Read a state. Raises StateError, naming `where`, for damage or a newer schema."""
+    remedy = "the cluster's copy is the one to trust: remove the file and run the command again"
+    try:
+        schema = msgspec.json.decode(data).get("schema")
+        if isinstance(schema, int) and schema > SCHEMA:
+            raise StateError(
+                f"{where} was written by a newer theseus-ci (schema {schema}, this one knows {SCHEMA})",
+                remedy="use the version of theseus-ci that began the rollout",
+            )
+        return msgspec.json.decode(data, type=State)
+    except (msgspec.DecodeError, AttributeError, UnicodeDecodeError) as error:
+        raise StateError(f"{where} is damaged: {error}", remedy=remedy) from error

@@ -1,0 +1,158 @@
+"""The state in its two places: a ConfigMap in the cluster, written first, and the artefact.
+
+The ConfigMap's resourceVersion is the fence of every act: intent is saved before the act, and the
+save is refused when a newer process has written since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from theseus_ci.errors import AlreadyExists, LeaseLost, StaleObject, StateError
+from theseus_ci.model import Object
+from theseus_ci.ports import Cluster
+from theseus_ci.rollout.artefact import read_artefact, write_artefact
+from theseus_ci.rollout.stamp import DOMAIN
+from theseus_ci.rollout.state import State, decode, encode
+
+KEY = "state.json"
+LARGEST_BYTES = 900_000  # a ConfigMap must stay under 1 MiB
+
+
+class StateStore:
+    """Loads and saves the state of the rollout of one service."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        artefact: Path,
+        namespace: str,
+        service: str,
+        log: Callable[[str], None],
+    ) -> None:
+        self._cluster = cluster
+        self._log = log
+        self.artefact = artefact
+        self.namespace = namespace
+        self.name = f"theseus-{service}"
+        self._copy: Object | None = None
+
+    def read_copy(self) -> State | None:
+        """The cluster's copy, None when there is none."""
+        self._copy = self._cluster.get("ConfigMap", self.namespace, self.name)
+        if self._copy is None:
+            return None
+        data = (self._copy.get("data") or {}).get(KEY, "")
+        return decode(data.encode(), f"ConfigMap {self.namespace}/{self.name}")
+
+    def load(self) -> State:
+        """The state to go on from: the cluster's copy wins over the artefact.
+
+        Raises StateError when there is neither.
+        """
+        copy = self.read_copy()
+        mine = self._readable_artefact() if copy is not None else read_artefact(self.artefact)
+        if copy is None:
+            if mine is None:
+                raise StateError(
+                    f"no rollout of this service: neither {self.artefact} nor ConfigMap "
+                    f"{self.namespace}/{self.name} exists",
+                    remedy="start one: theseus-ci begin",
+                )
+            return mine
+        if mine is None:
+            self._log(f"rebuilt {self.artefact} from ConfigMap {self.namespace}/{self.name}")
+        elif (mine.rollout, mine.serial) != (copy.rollout, copy.serial):
+            self._log(
+                f"{self.artefact} (rollout {mine.rollout}, save {mine.serial}) differs from the "
+                f"cluster's copy (rollout {copy.rollout}, save {copy.serial}): the cluster's is used"
+            )
+        write_artefact(self.artefact, copy)
+        return copy
+
+    def create(self, state: State) -> None:
+        """First save of a new rollout. Raises LeaseLost when a copy of another one exists."""
+        state.serial += 1
+        try:
+            self._copy = self._cluster.create(self._configmap(state))
+        except AlreadyExists:
+            existing = self.read_copy()
+            if existing is None or existing.rollout != state.rollout:
+                raise LeaseLost(
+                    f"ConfigMap {self.namespace}/{self.name} holds the state of another rollout",
+                    remedy="finish it first: theseus-ci rollback --take-over",
+                ) from None
+        write_artefact(self.artefact, state)
+
+    def save(self, state: State) -> None:
+        """Save in the cluster, then in the file. Raises LeaseLost when fenced off."""
+        state.serial += 1
+        if self._copy is None:
+            self.read_copy()
+        if self._copy is None:
+            raise LeaseLost(
+                f"ConfigMap {self.namespace}/{self.name} is gone: the rollout was ended elsewhere",
+                remedy="theseus-ci status",
+            )
+        version = self._copy["metadata"]["resourceVersion"]
+        updated = self._configmap(state)
+        updated["metadata"]["resourceVersion"] = version
+        try:
+            self._copy = self._cluster.replace(updated)
+        except StaleObject:
+            self._accept_only_own(state)
+        write_artefact(self.artefact, state)
+
+    def save_artefact(self, state: State) -> None:
+        """Save only the file: the last resort when the cluster cannot be reached."""
+        write_artefact(self.artefact, state)
+
+    def delete_copy(self) -> None:
+        """The rollout has ended: nothing of it stays in the cluster."""
+        copy = self._cluster.get("ConfigMap", self.namespace, self.name)
+        if copy is not None:
+            self._cluster.delete(copy)
+        self._copy = None
+
+    def _accept_only_own(self, state: State) -> None:
+        """After a refused save: fine if it had succeeded and only its answer was lost."""
+        current = self.read_copy()
+        if current is not None and (current.rollout, current.generation, current.serial) == (
+            state.rollout,
+            state.generation,
+            state.serial,
+        ):
+            return
+        by = f"{current.holder}, generation {current.generation}" if current else "nobody"
+        raise LeaseLost(
+            f"another process acts for this rollout now ({by}; this one is generation "
+            f"{state.generation}): nothing more is changed from here",
+            remedy="theseus-ci status",
+        )
+
+    def _readable_artefact(self) -> State | None:
+        try:
+            return read_artefact(self.artefact)
+        except StateError as error:
+            self._log(f"{error}; using the cluster's copy")
+            return None
+
+    def _configmap(self, state: State) -> Object:
+        data = encode(state)
+        if len(data) > LARGEST_BYTES:
+            raise StateError(
+                f"the state has grown to {len(data)} bytes; a ConfigMap holds at most 1 MiB",
+                remedy="shorten theseus.yaml or the flow",
+            )
+        return {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": self.name,
+                "namespace": self.namespace,
+                "labels": {"app.kubernetes.io/managed-by": "theseus-ci"},
+                "annotations": {f"{DOMAIN}/rollout": state.rollout},
+            },
+            "data": {KEY: data.decode()},
+        }
