@@ -1,0 +1,111 @@
+"""The open-model load generator behind `measure.LoadGenerator`."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from array import array
+from collections.abc import Callable, Iterator
+
+from theseus_ci.config.performance import Performance
+from theseus_ci.errors import UsageError
+from theseus_ci.load.pool import Pool
+from theseus_ci.load.session import PairPlan, Session
+from theseus_ci.load.wire import Address, payload, tls_context
+from theseus_ci.measure import LoadTarget, SlicePair, Version, slice_size
+
+new_loop: Callable[[], asyncio.AbstractEventLoop]
+try:
+    import uvloop
+except ImportError:  # no wheel for this platform: slower, and as exact at moderate rates
+    new_loop = asyncio.new_event_loop
+else:
+    new_loop = uvloop.new_event_loop
+
+
+class HttpLoadGenerator:
+    """Sends HTTP/1.1 requests at a constant rate, from this process and thread.
+
+    The loop runs only while a pair is being waited for; between `LOOKS` requests may be under way
+    when a pair is handed out, so the consumer should think long only at those.
+    """
+
+    def pairs(
+        self,
+        target: LoadTarget,
+        performance: Performance,
+        *,
+        seed: int,
+        stopped: Callable[[], bool],
+        slice_size: int = 0,
+    ) -> Iterator[SlicePair]:
+        """See `measure.LoadGenerator`."""
+        versions: list[Version] = [arm.version for arm in target.arms]
+        if len(versions) not in {1, 2} or len(set(versions)) != len(versions):
+            raise UsageError(f"load needs one version or two different ones, not {versions}")
+        if not 0 < performance.rate <= performance.max_rate:
+            raise UsageError(
+                f"rate {performance.rate:g} is beyond maxRate {performance.max_rate:g}"
+            )
+        loop = new_loop()
+        try:
+            session = loop.run_until_complete(
+                _begin(target, performance, seed, stopped, slice_size)
+            )
+            try:
+                while (pair := loop.run_until_complete(session.next_pair())) is not None:
+                    yield pair
+            finally:
+                loop.run_until_complete(session.close())
+        finally:
+            loop.close()
+
+
+async def _begin(
+    target: LoadTarget,
+    performance: Performance,
+    seed: int,
+    stopped: Callable[[], bool],
+    size: int,
+) -> Session:
+    address = Address.of(target)
+    tls = tls_context(performance.tls) if address.tls else None
+    places = await address.resolve()
+    pools = {
+        arm.version: Pool(
+            asyncio.get_running_loop(),
+            places,
+            tls,
+            server_name=address.server_name if tls else None,
+            bound=performance.connections,
+            timeout=performance.timeout,
+            expected=performance.expected_statuses(),
+        )
+        for arm in target.arms
+    }
+    payloads = {
+        arm.version: [payload(address, arm, request) for request in performance.requests]
+        for arm in target.arms
+    }
+    return Session(
+        plan(tuple(pools), performance, seed=seed, size=size or slice_size(performance)),
+        pools,
+        payloads,
+        rate=performance.rate,
+        timeout=performance.timeout,
+        longest=performance.max_duration,
+        stopped=stopped,
+    )
+
+
+def plan(
+    versions: tuple[Version, ...], performance: Performance, *, seed: int, size: int
+) -> Iterator[PairPlan]:
+    """Endless pairs: a coin decides which version comes first, weights which requests are sent."""
+    chance = random.Random(seed)
+    weights = [request.weight for request in performance.requests]
+    kinds = range(len(weights))
+    while True:
+        order = versions if chance.random() < 0.5 else versions[::-1]
+        choices = array("H", chance.choices(kinds, weights, k=size))
+        yield PairPlan(order, choices)

@@ -1,0 +1,204 @@
+"""The schedule: requests leave when they are due, whatever became of the ones before."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from theseus_ci.errors import NoData
+from theseus_ci.load.exchange import Exchange, SliceRun
+from theseus_ci.load.pool import Pool
+from theseus_ci.load.timer import Timer
+from theseus_ci.load.wire import Payload
+from theseus_ci.measure import LOOKS, TIMED_OUT, SlicePair, Version
+
+_LEAD = 10_000_000  # nanoseconds between a decision to send and the first request
+_CATCH_UP = 250_000_000  # beyond this delay the schedule moves: never a burst
+_HOUSEKEEPING = 0.05  # seconds between two looks at timeouts and at `stopped`
+_WARM_FROM = 0.8  # share of a slice after which the next one's connections are opened
+_CONNECT = 0.8  # seconds that the first connections may take before the schedule starts
+_NOTICEABLE = 100_000  # nanoseconds without a running loop that a request in flight would feel
+
+
+class PairPlan(msgspec.Struct, frozen=True):
+    """Which requests go to which version next; the same ones in each slice."""
+
+    order: tuple[Version, ...]
+    choices: array[int]
+
+
+class _PairRun(msgspec.Struct, frozen=True):
+    index: int
+    runs: tuple[SliceRun, ...]
+
+    @property
+    def complete(self) -> bool:
+        return all(run.complete for run in self.runs)
+
+
+class Session:
+    """Sends pair after pair without a gap, and hands each out once every outcome is known."""
+
+    def __init__(
+        self,
+        plans: Iterator[PairPlan],
+        pools: Mapping[Version, Pool],
+        payloads: Mapping[Version, list[Payload]],
+        *,
+        rate: float,
+        timeout: float,
+        longest: float,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._plans = plans
+        self._pools = pools
+        self._payloads = payloads
+        self._interval = 1e9 / rate
+        self._timeout = int(timeout * 1e9)
+        self._longest = int(longest * 1e9)
+        self._stopped = stopped
+        self._timer = Timer(self._loop, self._send_due)
+        self._wake = asyncio.Event()
+        self._crash: BaseException | None = None
+        self._loop.set_exception_handler(self._keep_crash)
+        self._pending: deque[_PairRun] = deque()
+        self._to_send: deque[SliceRun] = deque()
+        self._in_flight: deque[Exchange] = deque()  # in the order they time out
+        self._begun = 0  # pairs
+        self._origin = 0  # when request 0 of the current schedule was due
+        self._position = 0  # of the next request in the current schedule
+        self._start = 0
+        self._end = 0
+        self._ended = False
+        self._left = 0  # when the loop last stopped running
+        self._keeper = self._loop.call_later(_HOUSEKEEPING, self._keep_house)
+
+    async def next_pair(self) -> SlicePair | None:
+        """The next pair, None at the end of the time. Raises errors.NoData when stopped."""
+        await self._resume()
+        while True:
+            if self._crash is not None:
+                raise self._crash
+            if self._stopped():
+                complete = self._begun - len(self._pending)
+                raise NoData(f"the measurement was stopped after {complete} pairs of slices")
+            if self._pending and self._pending[0].complete:
+                done = self._pending.popleft()
+                self._left = time.monotonic_ns()
+                slices = tuple(run.slice(self._interval) for run in done.runs)
+                return SlicePair(index=done.index, slices=slices)
+            if self._ended and (not self._pending or self._pending[0].runs[-1] in self._to_send):
+                return None
+            await self._wake.wait()
+            self._wake.clear()
+
+    async def close(self) -> None:
+        """Send nothing more, drop what is under way, free every connection."""
+        self._ended = True
+        self._keeper.cancel()
+        self._timer.close()
+        for pool in self._pools.values():
+            await pool.close(deadline=1.0)
+        self._loop.set_exception_handler(None)
+
+    async def _resume(self) -> None:
+        """Go on after the caller has had control; requests that fell due meanwhile move."""
+        now = time.monotonic_ns()
+        if not self._start:
+            for pool in self._pools.values():
+                pool.warm()
+            for pool in self._pools.values():
+                await pool.settled(_CONNECT)
+            self._start = time.monotonic_ns()
+            self._end = self._start + self._longest
+            self._begin_schedule()
+        elif not self._to_send and not self._pending:
+            self._begin_schedule()
+        else:
+            gap = now - self._left
+            self._origin += gap
+            if gap > _NOTICEABLE:
+                for exchange in self._in_flight:
+                    exchange.run.note_delay(exchange.index, gap)
+            self._timer.at(self._due())
+
+    def _begin_schedule(self) -> None:
+        self._origin = time.monotonic_ns() + _LEAD
+        self._position = 0
+        for pool in self._pools.values():
+            pool.warm()
+        if self._begin_pair():
+            self._timer.at(self._due())
+
+    def _due(self) -> int:
+        return self._origin + int(self._position * self._interval)
+
+    def _begin_pair(self) -> bool:
+        if self._ended:
+            return False
+        plan = next(self._plans)
+        runs = tuple(SliceRun(version, plan.choices, self._wake.set) for version in plan.order)
+        self._pending.append(_PairRun(self._begun, runs))
+        self._to_send.extend(runs)
+        self._begun += 1
+        return True
+
+    def _send_due(self) -> None:
+        """Send everything that is due, then set the timer for the next request."""
+        while not self._ended:
+            due = self._due()
+            now = time.monotonic_ns()
+            if due > now:
+                self._timer.at(due)
+                return
+            if now >= self._end:
+                self._ended = True
+                self._wake.set()
+                return
+            self._send(due, now)
+            if not self._to_send and (self._begun in LOOKS or not self._begin_pair()):
+                return  # rest until the next pair is asked for
+
+    def _send(self, due: int, now: int) -> None:
+        run = self._to_send[0]
+        index = run.note_sent(due, now)
+        exchange = Exchange(run, index, due, self._payloads[run.version][run.choices[index]])
+        self._in_flight.append(exchange)
+        self._pools[run.version].send(exchange)
+        self._position += 1
+        if now - due > _CATCH_UP:
+            self._origin += now - due
+        size = len(run.choices)
+        if run.sent == size:
+            self._to_send.popleft()
+        elif run.sent == int(size * _WARM_FROM):
+            for version, pool in self._pools.items():
+                if version != run.version:
+                    pool.warm()
+
+    def _keep_house(self) -> None:
+        now = time.monotonic_ns()
+        flying = self._in_flight
+        while flying and (flying[0].done or flying[0].due + self._timeout <= now):
+            exchange = flying.popleft()
+            if not exchange.done:
+                abandon = exchange.abandon
+                exchange.finish(now, TIMED_OUT, 0, f"no answer in {self._timeout / 1e9:g} s")
+                if abandon is not None:
+                    abandon()
+        self._wake.set()
+        self._keeper = self._loop.call_later(_HOUSEKEEPING, self._keep_house)
+
+    def _keep_crash(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError):
+            return  # of a socket: its connection is told as well
+        self._crash = error or RuntimeError(str(context.get("message")))
+        self._wake.set()
