@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.inspect import LiteralType
 
 from theseus_ci.config.document import Document
 from theseus_ci.config.keypath import KeyPath
 from theseus_ci.config.plain import decode_quantity
-from theseus_ci.config.shape import Shape, keys, shape_of, unknown_keys
+from theseus_ci.config.shape import Shape, descend, keys, shape_of, unknown_keys
 from theseus_ci.errors import ConfigError
 
 Decoded = TypeVar("Decoded")
@@ -35,25 +36,32 @@ _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]|(\[\.\.\.\])")
 _MOST_FINDINGS = 10
 
 
-def decode(document: Document, kind: type[Decoded]) -> Decoded:
-    """The document's value as a `kind`. Raises ConfigError."""
-    shape = shape_of(kind)
-    check_mapping(document)
-    raise_all([_unknown(document, path, at) for path, at in unknown_keys(document.value, shape)])
+def decode(document: Document, kind: type[Decoded], at: KeyPath = ()) -> Decoded:
+    """What the document holds at a path, as a `kind`. Raises ConfigError."""
+    value = value_at(document.value, at)
+    check_mapping(document, at)
+    unknown = unknown_keys(value, shape_of(kind), at)
+    raise_all([_unknown(document, path, shape) for path, shape in unknown])
     try:
-        return msgspec.convert(document.value, kind, dec_hook=decode_quantity)
+        return msgspec.convert(value, kind, dec_hook=decode_quantity)
     except msgspec.ValidationError as error:
-        raise_all([_translate(document, str(error))])
+        raise_all([_translate(document, str(error), at, kind)])
         raise
 
 
-def check_mapping(document: Document) -> None:
-    """Refuse a document that is empty or no mapping. Raises ConfigError."""
-    if document.value is None:
-        raise ConfigError("is empty", where=document.where(()))
-    if not isinstance(document.value, dict):
-        given = _described(document, ())
-        raise ConfigError(f"expected a mapping (key: value), got {given}", where=document.where(()))
+def check_mapping(document: Document, at: KeyPath = ()) -> None:
+    """Refuse what is empty or no mapping. Raises ConfigError."""
+    value = value_at(document.value, at)
+    if not isinstance(value, dict):
+        given = describe(document, at)
+        raise ConfigError(f"expected a mapping (key: value), got {given}", where=document.where(at))
+
+
+def value_at(value: Any, path: KeyPath) -> Any:
+    """What stands at a path of plain lists and mappings."""
+    for part in path:
+        value = value[part]
+    return value
 
 
 def raise_all(findings: list[Finding]) -> None:
@@ -81,22 +89,31 @@ def _unknown(document: Document, path: KeyPath, shape: Shape) -> Finding:
     return document.where(path, key=True), f"unknown key {key!r}; {nearest(key, keys(shape))}"
 
 
-def _translate(document: Document, text: str) -> Finding:
+def _translate(document: Document, text: str, at: KeyPath, kind: Any) -> Finding:
     parts = _MESSAGE.fullmatch(text)
     what, trail = (parts["what"], parts["path"] or "") if parts else (text, "")
     expected = _EXPECTED.match(what)
-    path = _locate(document.value, trail, expected["got"] if expected else None)
+    got = expected["got"] if expected else None
+    path = at + _locate(value_at(document.value, at), trail, got)
     missing = _MISSING.fullmatch(what)
     if missing:
         message = f"the key {missing['field']!r} is missing"
     elif expected:
         wanted = [word for word in expected["wanted"].split(" | ") if word != "null"]
         words = " or ".join(_WORDS.get(word, word) for word in wanted)
-        message = f"expected {words}, got {_described(document, path)}"
+        message = f"expected {words}, got {describe(document, path)}"
         message += _quote_hint(document, path, wanted)
+    elif what.startswith("Invalid enum value"):
+        message = f"{describe(document, path)} is not known; {_choices(kind, path[len(at) :])}"
     else:
         message = what[:1].lower() + what[1:]
     return document.where(path), message
+
+
+def _choices(kind: Any, path: KeyPath) -> str:
+    found = descend(shape_of(kind), path)
+    values = [str(v) for one in found if isinstance(one, LiteralType) for v in one.values]
+    return f"write {' or '.join(values)}"
 
 
 def _locate(value: Any, trail: str, got: str | None) -> KeyPath:
@@ -139,10 +156,9 @@ def _word(value: Any) -> str:
     return words.get(type(value), type(value).__name__)
 
 
-def _described(document: Document, path: KeyPath) -> str:
-    value = document.value
-    for part in path:
-        value = value[part]
+def describe(document: Document, path: KeyPath) -> str:
+    """What stands at a path, for the end of `expected …, got …`."""
+    value = value_at(document.value, path)
     if value is None or isinstance(value, dict | list):
         return {"null": "nothing", "object": "a mapping", "array": "a list"}[_word(value)]
     if isinstance(value, bool):
