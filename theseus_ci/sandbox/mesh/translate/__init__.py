@@ -12,6 +12,7 @@ from typing import Any
 from theseus_ci.sandbox.mesh.translate.clusters import Cluster, clusters
 from theseus_ci.sandbox.mesh.translate.fields import refusals
 from theseus_ci.sandbox.mesh.translate.gateway import gateway_virtual_hosts, selects
+from theseus_ci.sandbox.mesh.translate.policies import parse_duration
 from theseus_ci.sandbox.mesh.translate.sidecar import sidecar_virtual_hosts
 from theseus_ci.sandbox.mesh.translate.snapshot import GATEWAY_PROXY, Proxy, Snapshot
 
@@ -21,6 +22,7 @@ __all__ = [
     "Configuration",
     "Proxy",
     "Snapshot",
+    "parse_duration",
     "refusals",
     "selects",
     "translate",

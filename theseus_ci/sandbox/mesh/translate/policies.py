@@ -9,6 +9,7 @@ import re
 from http import HTTPStatus
 from typing import Any
 
+from theseus_ci.sandbox.mesh.translate.checks import DURATION
 from theseus_ci.sandbox.mesh.translate.matches import string_match
 
 Json = dict[str, Any]
@@ -34,6 +35,13 @@ _CODES = frozenset(int(status) for status in HTTPStatus)
 def seconds(duration: str) -> float:
     """Seconds in a Go duration such as "1m30s", "250ms"."""
     return sum(float(amount) * _UNITS[unit] for amount, unit in _PART.findall(duration))
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in a duration that a user wrote; "0" needs no unit. Raises ValueError."""
+    if text != "0" and not DURATION.fullmatch(text):
+        raise ValueError(f"{text!r} is not a duration such as 300ms or 1.5s")
+    return seconds(text)
 
 
 def envoy_duration(duration: str) -> str:

@@ -1,0 +1,132 @@
+"""One proxy's view of the cluster: every change reaches it a little after it happened.
+
+A real control plane gathers changes and sends them some time later, to each proxy at its own
+pace. So each proxy here applies a change its own delay after it was seen, in order; changes that
+have come due by then go in one push, and later ones never hold up earlier ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from theseus_ci.sandbox.mesh.delivery import Delivery
+from theseus_ci.sandbox.mesh.envoy import MeshError
+from theseus_ci.sandbox.mesh.translate import Configuration, Proxy, Snapshot, translate
+
+log = logging.getLogger(__name__)
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+
+COLLECTIONS = {
+    "Service": "services",
+    "EndpointSlice": "endpoint_slices",
+    "Pod": "pods",
+    "VirtualService": "virtual_services",
+    "DestinationRule": "destination_rules",
+    "Gateway": "gateways",
+}
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """An object as it is now, or None when it is gone."""
+
+    kind: str
+    key: Key
+    obj: Object | None
+
+
+Refused = Callable[[Change, str], None]
+
+
+class Pipeline:
+    """Applies changes to one proxy. `refused` hears of changes that its Envoy does not accept."""
+
+    def __init__(self, proxy: Proxy, delivery: Delivery, delay: float, refused: Refused) -> None:
+        self.delay = delay
+        self._proxy = proxy
+        self._delivery = delivery
+        self._refused = refused
+        self._objects: dict[str, dict[Key, Object]] = {kind: {} for kind in COLLECTIONS}
+        self._queue: deque[tuple[float, Change]] = deque()
+        self._arrived = asyncio.Event()
+        self._last_due = 0.0
+
+    def submit(self, change: Change) -> None:
+        """Apply this change once the delay has passed."""
+        self._last_due = max(self._last_due, time.monotonic() + self.delay)
+        self._queue.append((self._last_due, change))
+        self._arrived.set()
+
+    async def start(self) -> None:
+        """Apply what was submitted so far, at once: what exists at the beginning."""
+        existing = [change for _, change in self._queue]
+        self._queue.clear()
+        await self._apply(existing)
+
+    async def run(self) -> None:
+        """Apply each change when it is due, until cancelled."""
+        while True:
+            if not self._queue:
+                self._arrived.clear()
+                await self._arrived.wait()
+            wait = self._queue[0][0] - time.monotonic()
+            if wait > 0:
+                await asyncio.sleep(wait)
+            now = time.monotonic()
+            due = []
+            while self._queue and self._queue[0][0] <= now:
+                due.append(self._queue.popleft()[1])
+            if due:
+                await self._apply(due)
+
+    async def _apply(self, changes: Sequence[Change]) -> None:
+        """Push these changes; what Envoy refuses is found by halving, so that the rest comes in."""
+        newest = {(change.kind, change.key): change for change in changes}
+        pending = [list(newest.values())]
+        while pending:
+            group = pending.pop(0)
+            previous = [self._set(change) for change in group]
+            reason = await self._deliver(self._configuration())
+            if reason is None:
+                continue
+            for before in previous:
+                self._set(before)
+            if len(group) <= 1:
+                for change in group:
+                    self._refused(change, reason)
+                if group:
+                    pending.append([])  # what Envoy took of the refused push is taken back
+                else:
+                    log.error("%s: what was in force is refused: %s", self._proxy.kind, reason)
+            else:
+                middle = len(group) // 2
+                pending[:0] = [group[:middle], group[middle:]]
+
+    def _set(self, change: Change) -> Change:
+        """Apply to the view; returns the change that undoes it."""
+        collection = self._objects[change.kind]
+        before = Change(change.kind, change.key, collection.pop(change.key, None))
+        if change.obj is not None:
+            collection[change.key] = change.obj
+        return before
+
+    def _configuration(self) -> Configuration:
+        view = {COLLECTIONS[kind]: dict(objects) for kind, objects in self._objects.items()}
+        return translate(Snapshot(**view), self._proxy)
+
+    async def _deliver(self, configuration: Configuration) -> str | None:
+        while True:
+            try:
+                return await self._delivery.push(configuration)
+            except MeshError as error:
+                log.warning("%s; trying again", error)
+                await asyncio.sleep(RETRY_SECONDS)
