@@ -20,8 +20,8 @@ import yaml
 
 from theseus_ci.config.keypath import KeyPath, text_of
 
-MAX_DEPTH = 64
-MAX_VALUES = 200_000
+MAX_DEPTH = 100
+MAX_VALUES = 1_000_000
 MAX_BYTES = 16 * 1024 * 1024
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
