@@ -19,7 +19,7 @@ class StringMatch(Part, frozen=True):
     regex: str | None = None
 
 
-class NamedMatch(StringMatch, frozen=True):
+class NamedMatch(StringMatch, frozen=True, kw_only=True):
     """A header or a cookie by name, and what its value must be."""
 
     name: str
