@@ -210,6 +210,7 @@ class ErrorEffect(msgspec.Struct, frozen=True, kw_only=True):
     candidate_requests: int
     previous: int
     previous_requests: int  # 0 when it is not measured
+    within: bool  # whether the rates as counted, however few the requests, would be fine
     p_value: float | None  # Fisher's exact test, one-sided; None without a previous version
     sentence: str
 

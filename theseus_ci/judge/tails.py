@@ -1,0 +1,29 @@
+"""Tails of the distributions the judge needs, exact, without scipy."""
+
+from __future__ import annotations
+
+import math
+
+
+def log_choose(n: int, k: int) -> float:
+    """The logarithm of the binomial coefficient."""
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def fisher_greater(bad: int, total: int, other_bad: int, other_total: int) -> float:
+    """Fisher's exact test, one-sided: how likely `bad` of `total` or more is, given the margins,
+    if both sides fail equally often. 1.0 when either side is empty."""
+    if not total or not other_total:
+        return 1.0
+    all_bad = bad + other_bad
+    everything = log_choose(total + other_total, all_bad)
+    most = min(total, all_bad)
+    return min(
+        1.0,
+        math.fsum(
+            math.exp(
+                log_choose(total, count) + log_choose(other_total, all_bad - count) - everything
+            )
+            for count in range(bad, most + 1)
+        ),
+    )

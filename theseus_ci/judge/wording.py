@@ -1,0 +1,40 @@
+"""Numbers as people on call want to read them."""
+
+from __future__ import annotations
+
+from theseus_ci.measure import Finding
+
+
+def change(ratio: float) -> str:
+    """1.23 as `+23 %`; beyond a factor of three as `12 times`."""
+    if ratio >= 3:
+        return f"{ratio:.3g} times"
+    return f"{(ratio - 1) * 100:+.{0 if abs(ratio - 1) >= 0.0995 else 1}f} %"
+
+
+def seconds(value: float) -> str:
+    """0.0123 as `12.3 ms`."""
+    return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
+
+
+def ratio_sentence(
+    name: str,
+    ratio: float,
+    interval: tuple[float | None, float | None],
+    *,
+    tolerance: float,
+    finding: Finding,
+) -> str:
+    """`p99 +23 % (+18 % to +29 %), tolerance 10 %: FAIL`."""
+    return (
+        f"{name} {change(ratio)} ({_range(*interval)}), "
+        f"tolerance {tolerance * 100:g} %: {finding.name}"
+    )
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is not None and high is not None:
+        return f"{change(low)} to {change(high)}"
+    if high is not None:
+        return f"below {change(high)}"
+    return "anything is possible" if low is None else f"above {change(low)}"
