@@ -54,12 +54,23 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
         return str(self.deployment["metadata"]["name"])
 
 
-def read_manifest(path: Path | str, *, namespace: str, deployment: str | None = None) -> Release:
+def read_manifest(
+    path: Path | str,
+    *,
+    namespace: str,
+    deployment: str | None = None,
+    version: str | None = None,
+) -> Release:
     """The one Deployment in a file, a folder or (`-`) the standard input, with what comes with it.
 
     `deployment` picks one of several, and then nothing else is taken. The Deployment and its HPA
-    come out with `namespace` filled in. Raises ManifestError with file, line and what to do.
+    come out with `namespace` filled in. A `version` after which nothing could be named is refused
+    here, not first at the release that needs it. Raises ManifestError with file, line and what to
+    do.
     """
+    if version is not None:
+        label_value(version)
+        name_suffix(version)
     found = read_objects(path)
     _refuse_doubles(found)
     candidates = [one for one in found if _is_deployment(one)]

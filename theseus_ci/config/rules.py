@@ -12,6 +12,7 @@ from theseus_ci.quantities import Duration
 Problem = tuple[str, str]
 """Key path as text, and what is wrong there."""
 
+_MAX_BAKE_RATE = 1000
 ZERO_ALLOWED = ("settle",)
 
 
@@ -26,6 +27,11 @@ def validate(config: Config) -> Iterator[Problem]:
         yield from _inside("performance", performance.validate(config.performance))
     if config.first_replicas < 1:
         yield "firstReplicas", f"is {config.first_replicas}: must be 1 or more"
+    if not 0 < config.bake.rate <= _MAX_BAKE_RATE:
+        yield (
+            "bake.rate",
+            f"is {config.bake.rate:g}: must be above 0 and at most {_MAX_BAKE_RATE} a second",
+        )
     yield from _inside("waits", _waits(config.waits))
 
 
