@@ -1,0 +1,1 @@
+"""Data: the field structure of the kinds served, written by `generate` from upstream's schemas."""
