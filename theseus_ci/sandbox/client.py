@@ -10,6 +10,7 @@ Objects are plain dictionaries as in the API. Every failure, also of the connect
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -146,20 +147,13 @@ class ApiClient:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=REQUEST_SECONDS, sock_read=seconds + REQUEST_SECONDS
         )
-        url = self._access.server + path
-        try:
-            async with self._open().get(url, params={**asked, **query}, timeout=timeout) as answer:
-                if answer.status >= 400:
-                    raise _error_from(answer.status, answer.reason, await answer.read())
-                async for line in _lines(answer.content):
-                    event = json.loads(line)
-                    if event["type"] == "ERROR":
-                        raise _error_of_status(event["object"])
-                    yield event["type"], event["object"]
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise _unreachable("watch", path, error) from error
-        except json.JSONDecodeError as error:  # the connection broke inside a line
-            raise _unreachable("watch", path, error) from error
+        parameters = {**asked, **query}
+        async with self._exchange("GET", path, params=parameters, timeout=timeout) as answer:
+            async for line in _lines(answer.content):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise _error_of_status(event["object"])
+                yield event["type"], event["object"]
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -177,23 +171,31 @@ class ApiClient:
     ) -> Object:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = {} if data is None else {"Content-Type": content_type}
-        url = self._access.server + path
-        try:
-            async with self._open().request(
-                method, url, params=query, data=data, headers=headers
-            ) as answer:
-                content = await answer.read()
-                if answer.status >= 400:
-                    raise _error_from(answer.status, answer.reason, content)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise _unreachable(method, path, error) from error
-        try:
-            parsed = json.loads(content)
-        except ValueError as error:
-            raise _unreachable(method, path, error) from error
+        async with self._exchange(method, path, params=query, data=data, headers=headers) as answer:
+            parsed = json.loads(await answer.read())
         if not isinstance(parsed, dict):
             raise ApiError(answer.status, "Invalid", f"{method} {path}: not an object")
         return parsed
+
+    @contextlib.asynccontextmanager
+    async def _exchange(
+        self, method: str, path: str, **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One request; whatever goes wrong with it, in the body too, becomes an ApiError."""
+        url = self._access.server + path
+        try:
+            async with self._open().request(method, url, **options) as answer:
+                try:
+                    if answer.status >= 400:
+                        raise _error_from(answer.status, answer.reason, await answer.read())
+                    yield answer
+                finally:
+                    # Left early: a graceful end of TLS would outlast the event loop.
+                    if answer.connection is not None and answer.connection.transport is not None:
+                        answer.connection.transport.abort()
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+            # ValueError: no JSON, since the connection broke or this is no API server.
+            raise _unreachable(method, path, error) from error
 
 
 class Informer:

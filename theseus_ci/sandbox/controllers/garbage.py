@@ -82,9 +82,12 @@ class GarbageCollector:
         propagation = "Foreground" if waiting and has_dependents else "Background"
         if ORPHAN in (meta.get("finalizers") or []):
             propagation = "Orphan"
+        resource = self._inventory.resource_of(meta["uid"])
+        if resource is None:
+            return
         log.info("deleting %s, whose owners are gone", describe(obj))
         try:
-            await self._inventory.resource_of(meta["uid"]).delete(obj, propagation=propagation)
+            await resource.delete(obj, propagation=propagation)
         except ApiError as error:
             if error.status != 409:  # another object has its name: ours is gone
                 raise
@@ -118,8 +121,11 @@ class GarbageCollector:
         """Replace a list in the metadata, on the version it was computed from."""
         meta = obj["metadata"]
         patch = {"metadata": {field: values or None, "resourceVersion": meta["resourceVersion"]}}
+        resource = self._inventory.resource_of(meta["uid"])
+        if resource is None:
+            return
         try:
-            await self._inventory.resource_of(meta["uid"]).patch(obj, patch)
+            await resource.patch(obj, patch)
         except ApiError as error:
             if error.status != 404:
                 raise

@@ -65,9 +65,10 @@ class Inventory:
     def types(self) -> list[ResourceType]:
         return list(self._resources)
 
-    def resource_of(self, uid: str) -> Resource:
-        """Where the object of that uid (one in `objects`) is read and written."""
-        return self._resources[self._types_of[uid]]
+    def resource_of(self, uid: str) -> Resource | None:
+        """Where the object of that uid is read and written; None when it has gone meanwhile."""
+        kind = self._types_of.get(uid)
+        return self._resources.get(kind) if kind else None
 
     def dependents(self, uid: str) -> list[Object]:
         return [self.objects[dependent] for dependent in self._dependents.get(uid, ())]

@@ -12,6 +12,7 @@ from theseus_ci.sandbox.controllers.deployment import DeploymentController
 from theseus_ci.sandbox.controllers.endpointslice import EndpointSliceController
 from theseus_ci.sandbox.controllers.garbage import GarbageCollector
 from theseus_ci.sandbox.controllers.inventory import Inventory
+from theseus_ci.sandbox.controllers.job import JobController
 from theseus_ci.sandbox.controllers.namespaces import NamespaceController
 from theseus_ci.sandbox.controllers.replicaset import ReplicaSetController
 
@@ -30,6 +31,7 @@ async def run(client: ApiClient, *, hpa_stabilization: float, ready: asyncio.Eve
         ReplicaSetController(client, workloads),
         EndpointSliceController(client, workloads),
         AutoscalerController(client, workloads, hpa_stabilization),
+        JobController(client, workloads),
         GarbageCollector(client, inventory),
         NamespaceController(client, inventory),
     ]

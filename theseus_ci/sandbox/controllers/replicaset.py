@@ -93,10 +93,9 @@ class ReplicaSetController:
         try:
             created = await self._pods.create(pod)
         except ApiError as error:
-            if not _is_terminating_namespace(error):
-                self.recorder.warning(
-                    replica_set, "FailedCreate", f"Error creating: {error.message}"
-                )
+            if _is_terminating_namespace(error):
+                return  # we are about to go ourselves
+            self.recorder.warning(replica_set, "FailedCreate", f"Error creating: {error.message}")
             raise
         name = created["metadata"]["name"]
         self.recorder.normal(replica_set, "SuccessfulCreate", f"Created pod: {name}")

@@ -96,8 +96,8 @@ class WorkQueue:
 
     def _report(self, key: Key, error: BaseException) -> None:
         if isinstance(error, ApiError):
-            # A conflict only says that our copy was old: the next sync reads the newer one.
-            level = logging.DEBUG if error.status == 409 else logging.WARNING
+            # These only say that our copy was old: the next sync works on what is there now.
+            level = logging.DEBUG if error.status in (404, 409) else logging.WARNING
             log.log(level, "%s %s/%s: %s", self._name, *key, error)
         else:
             log.error("%s %s/%s: internal error", self._name, *key, exc_info=error)
