@@ -93,6 +93,16 @@ def namespace_of(obj: Object) -> str:
     return str((obj.get("metadata") or {}).get("namespace") or "default")
 
 
+def original_routes(vs: Object) -> Object:
+    """A copy of the object with the user's routes alone, as any rollouts under way found them."""
+    services = [layer.split.service for layer in read_layers(vs).values()]
+    draft = peeled(vs, _guessed(vs, services[0]))[0] if services else copy.deepcopy(vs)
+    if any(is_rollout_route(entry) for entry in _section(draft, "http")):
+        entries = _section(draft, "http")
+        draft["spec"]["http"] = [entry for entry in entries if not is_rollout_route(entry)]
+    return draft
+
+
 def peeled(vs: Object, split: Split) -> tuple[Object, Layers]:
     """A copy with every rollout's division undone and their records taken off, and the records.
 
