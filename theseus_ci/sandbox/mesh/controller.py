@@ -134,7 +134,9 @@ class Mesh:
             translate(Snapshot(), proxy),
             listener(proxy, port, files, access_log=self._options.access_log),
         )
-        pipeline = Pipeline(proxy, delivery, settings.delay, partial(self._refused, proxy))
+        pipeline = Pipeline(
+            proxy, delivery, files, delay=settings.delay, refused=partial(self._refused, proxy)
+        )
         return RunningProxy(proxy.kind, port, envoy, endpoints, delivery, pipeline, held)
 
     async def _follow(self, background: Background) -> None:

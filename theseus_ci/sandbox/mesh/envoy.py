@@ -132,6 +132,7 @@ class Envoy:
         command += ["--concurrency", str(self._concurrency), "--disable-hot-restart"]
         command += ["--drain-time-s", "1", "--parent-shutdown-time-s", "2"]
         command += ["--reject-unknown-dynamic-fields", "--log-level", "warning"]
+        command += ["--skip-deprecated-logs"]  # as Istio, we use fields that have successors
         command += ["--file-flush-interval-msec", "100"]
         with self.files.log.open("ab") as output:
             return spawn(

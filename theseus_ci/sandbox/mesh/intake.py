@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from theseus_ci.sandbox.mesh.events import EventRecorder
-from theseus_ci.sandbox.mesh.pipeline import Change
+from theseus_ci.sandbox.mesh.pipeline import CONFIGURATION, Change
 from theseus_ci.sandbox.mesh.translate import GATEWAY_PROXY, refusals, selects
 
 Object = dict[str, Any]
@@ -21,7 +21,6 @@ PATHS = {
     "DestinationRule": f"{ISTIO}/destinationrules",
     "Gateway": f"{ISTIO}/gateways",
 }
-CONFIGURATION = ("VirtualService", "DestinationRule", "Gateway")
 RELEVANT_METADATA = ("namespace", "name", "creationTimestamp")
 
 

@@ -11,13 +11,15 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from theseus_ci.sandbox.mesh.bootstrap import Files
 from theseus_ci.sandbox.mesh.delivery import Delivery
 from theseus_ci.sandbox.mesh.envoy import MeshError
 from theseus_ci.sandbox.mesh.translate import Configuration, Proxy, Snapshot, translate
+from theseus_ci.sandbox.mesh.validator import envoys_objection, find_faulty
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,10 @@ COLLECTIONS = {
     "DestinationRule": "destination_rules",
     "Gateway": "gateways",
 }
+SUSPECTS = ("VirtualService", "DestinationRule")
+"""Whose content goes into Envoy's configuration nearly as written."""
+CONFIGURATION = (*SUSPECTS, "Gateway")
+ISOLATION_ROUNDS = 3
 RETRY_SECONDS = 1.0
 
 
@@ -50,12 +56,16 @@ Refused = Callable[[Change, str], None]
 class Pipeline:
     """Applies changes to one proxy. `refused` hears of changes that its Envoy does not accept."""
 
-    def __init__(self, proxy: Proxy, delivery: Delivery, delay: float, refused: Refused) -> None:
+    def __init__(
+        self, proxy: Proxy, delivery: Delivery, files: Files, *, delay: float, refused: Refused
+    ) -> None:
         self.delay = delay
         self._proxy = proxy
         self._delivery = delivery
+        self._files = files
         self._refused = refused
         self._objects: dict[str, dict[Key, Object]] = {kind: {} for kind in COLLECTIONS}
+        self._accepted: dict[str, dict[Key, Object]] = {kind: {} for kind in SUSPECTS}
         self._queue: deque[tuple[float, Change]] = deque()
         self._arrived = asyncio.Event()
         self._last_due = 0.0
@@ -89,27 +99,44 @@ class Pipeline:
                 await self._apply(due)
 
     async def _apply(self, changes: Sequence[Change]) -> None:
-        """Push these changes; what Envoy refuses is found by halving, so that the rest comes in."""
-        newest = {(change.kind, change.key): change for change in changes}
-        pending = [list(newest.values())]
-        while pending:
-            group = pending.pop(0)
-            previous = [self._set(change) for change in group]
-            reason = await self._deliver(self._configuration())
+        """Push these changes; what Envoy refuses stays as it was, so that the rest comes in."""
+        undo = [self._set(change) for change in changes]
+        for _ in range(ISOLATION_ROUNDS):
+            reason = await self._deliver(self._configuration(self._objects))
             if reason is None:
-                continue
-            for before in previous:
-                self._set(before)
-            if len(group) <= 1:
-                for change in group:
-                    self._refused(change, reason)
-                if group:
-                    pending.append([])  # what Envoy took of the refused push is taken back
-                else:
-                    log.error("%s: what was in force is refused: %s", self._proxy.kind, reason)
-            else:
-                middle = len(group) // 2
-                pending[:0] = [group[:middle], group[middle:]]
+                self._accepted = {kind: dict(self._objects[kind]) for kind in SUSPECTS}
+                return
+            faulty = await find_faulty(self._suspects(), self._objection)
+            if not faulty:
+                break
+            for change, why in faulty:
+                self._refused(change, why)
+                accepted = self._accepted[change.kind].get(change.key)
+                # the very version that was accepted may be faulty now that more refers to it
+                fallback = None if accepted is change.obj else accepted
+                self._set(Change(change.kind, change.key, fallback))
+        for before in reversed(undo):
+            self._set(before)
+        for change in changes:
+            if change.kind in CONFIGURATION:
+                self._refused(change, f"refused together with what changed beside it: {reason}")
+        if reason := await self._deliver(self._configuration(self._objects)):
+            log.error("%s: what was in force is refused: %s", self._proxy.kind, reason)
+
+    def _suspects(self) -> list[Change]:
+        return [
+            Change(kind, key, obj)
+            for kind in SUSPECTS
+            for key, obj in sorted(self._objects[kind].items())
+        ]
+
+    async def _objection(self, suspects: Sequence[Change]) -> str | None:
+        """What Envoy has against these, beside everything that is not suspected."""
+        objects = {kind: {} if kind in SUSPECTS else view for kind, view in self._objects.items()}
+        for suspect in suspects:
+            if suspect.obj is not None:
+                objects[suspect.kind] = {**objects[suspect.kind], suspect.key: suspect.obj}
+        return await envoys_objection(self._configuration(objects), self._proxy, self._files)
 
     def _set(self, change: Change) -> Change:
         """Apply to the view; returns the change that undoes it."""
@@ -119,8 +146,8 @@ class Pipeline:
             collection[change.key] = change.obj
         return before
 
-    def _configuration(self) -> Configuration:
-        view = {COLLECTIONS[kind]: dict(objects) for kind, objects in self._objects.items()}
+    def _configuration(self, objects: Mapping[str, Mapping[Key, Object]]) -> Configuration:
+        view = {COLLECTIONS[kind]: dict(found) for kind, found in objects.items()}
         return translate(Snapshot(**view), self._proxy)
 
     async def _deliver(self, configuration: Configuration) -> str | None:
