@@ -111,8 +111,6 @@ class Supervisor:
     async def _start_all(self, keeping: list[asyncio.Task[None]]) -> None:
         first, *others = self._children
         await self._start(first, keeping)
-        if self._settings.images:
-            await install_images(self._layout, self._settings.images)
         await asyncio.gather(*(self._start(child, keeping) for child in others))
 
     async def _start(self, child: _Child, keeping: list[asyncio.Task[None]]) -> None:
@@ -136,6 +134,7 @@ class Supervisor:
         while True:
             try:
                 if await child.component.works():
+                    await self._install_images(child)
                     break
             except ApiError as error:
                 log.debug("%s: %s", child.component.name, error)
@@ -143,6 +142,11 @@ class Supervisor:
         child.works = True
         log.info("%s works after %.1f s", child.component.name, time.time() - child.since)
         self._report()
+
+    async def _install_images(self, child: _Child) -> None:
+        """An API server begins empty, also when it is started again. Raises ApiError."""
+        if child.component.name == API_SERVER and self._settings.images:
+            await install_images(self._layout, self._settings.images)
 
     async def _keep(self, child: _Child) -> None:
         """Start it again whenever it ends, until cancelled."""
@@ -160,8 +164,22 @@ class Supervisor:
             self._report()
             await asyncio.sleep(pause)
             pause = min(pause * 2, longest)
+            trusted = self._layout.kubeconfig.read_bytes()
             self._spawn(child)
             await self._until_works_or_ends(child)
+            if child.component.name == API_SERVER:
+                self._refresh_clients(trusted)
+
+    def _refresh_clients(self, trusted: bytes) -> None:
+        """End the others when the API server came back with another certificate or token.
+
+        They read the kubeconfig once, and are started again with the new one.
+        """
+        if self._layout.kubeconfig.read_bytes() == trusted:
+            return
+        for child in self._children:
+            if child.component.name != API_SERVER and child.process is not None:
+                child.process.terminate()
 
     async def _until_works_or_ends(self, child: _Child) -> None:
         assert child.process is not None

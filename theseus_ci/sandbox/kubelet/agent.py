@@ -64,6 +64,7 @@ class Kubelet:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._handled: set[str] = set()
         self._stop = asyncio.Event()
+        self._node_lost = asyncio.Event()
 
     def stop(self) -> None:
         """Ask `run` to end the processes and return."""
@@ -87,6 +88,7 @@ class Kubelet:
             fieldSelector=f"metadata.name={CONFIG_MAP}",
         )
         image_maps.on_change(self._on_image_map)
+        nodes.on_change(self._on_node)
         parts = [
             asyncio.create_task(coroutine)
             for coroutine in (
@@ -94,6 +96,7 @@ class Kubelet:
                 image_maps.run(),
                 nodes.run(),
                 node.beat(),
+                self._stay_registered(node),
                 informer.run(),
                 self._follow(informer, nodes, image_maps, pods_directory),
                 self._stop.wait(),
@@ -116,6 +119,17 @@ class Kubelet:
             except ApiError as error:
                 log.warning("node not registered: %s", error)
                 await asyncio.sleep(REGISTER_RETRY_SECONDS)
+
+    async def _stay_registered(self, node: Node) -> None:
+        """An API server that lost the node (it was emptied) learns of it again at once."""
+        while True:
+            await self._node_lost.wait()
+            self._node_lost.clear()
+            await self._register(node)
+
+    def _on_node(self, kind: str, node: dict[str, Any]) -> None:
+        if kind == "DELETED" and node["metadata"]["name"] == self._settings.node_name:
+            self._node_lost.set()
 
     async def _follow(
         self, informer: Informer, nodes: Informer, image_maps: Informer, directory: Path
