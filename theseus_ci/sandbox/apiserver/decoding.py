@@ -25,7 +25,8 @@ OMITTED_WHEN_FALSE = frozenset(
 OMITTED_WHEN_ZERO = frozenset(
     {"availableReplicas", "fullyLabeledReplicas", "observedGeneration", "readyReplicas"}
     | {"unavailableReplicas", "updatedReplicas", "minReadySeconds", "initialDelaySeconds"}
-    | {"nodePort", "hostPort"}
+    | {"nodePort", "hostPort", "timeoutSeconds", "periodSeconds"}
+    | {"successThreshold", "failureThreshold", "generation"}
 )
 OMITTED_WHEN_ZERO_IN = {"Deployment": frozenset({"replicas"})}
 

@@ -16,6 +16,7 @@ from theseus_ci.sandbox.apiserver import (
     deletion,
     documents,
     listing,
+    protobuf,
     rbac,
     selectors,
     subresources,
@@ -161,8 +162,10 @@ class Server:
 
     async def _body(self, request: web.Request) -> Any:
         kind = request.content_type if "Content-Type" in request.headers else ""
+        if kind == protobuf.CONTENT_TYPE:
+            return protobuf.decode(await request.read())
         if kind not in JSON_TYPES:
-            raise unsupported_media_type(["application/json", "application/yaml"])
+            raise unsupported_media_type([*JSON_TYPES[:2], protobuf.CONTENT_TYPE])
         return decoding.parse(await request.read(), as_yaml=kind == "application/yaml")
 
     def _options(self, request: web.Request, verb: str, kind: str = "") -> WriteOptions:
