@@ -77,6 +77,14 @@ class _WatchedHttps(HTTPSConnection):
         self.line.established = True
 
 
+class _HttpsPool(HTTPSConnectionPool):
+    def _validate_conn(self, conn: Any) -> None:
+        """Connect, without urllib3's warning about what is not verified: who writes
+        `verify: false` means it, and as an error the warning would end the check."""
+        if conn.sock is None:
+            conn.connect()
+
+
 class _Adapter(HTTPAdapter):
     def __init__(self, line: Line, server_name: str) -> None:
         self._line = line
@@ -91,7 +99,7 @@ class _Adapter(HTTPAdapter):
         secure = {"ConnectionCls": type("Secure", (_WatchedHttps,), line)}
         self.poolmanager.pool_classes_by_scheme = {
             "http": type("PlainPool", (HTTPConnectionPool,), plain),
-            "https": type("SecurePool", (HTTPSConnectionPool,), secure),
+            "https": type("SecurePool", (_HttpsPool,), secure),
         }
 
 

@@ -20,6 +20,7 @@ from theseus_ci.model import CheckResult, CheckTarget, Verdict
 
 SSH_FAILED = 255  # ssh's own exit status; a remote command that ends so cannot be told apart
 CONNECT_LIMIT = 10  # seconds
+CHUNK = 4096  # bytes of output
 
 
 def run_ssh(ssh: SshCheck, context: Context) -> list[CheckResult]:
@@ -108,8 +109,8 @@ def _run(arguments: list[str], context: Context, stdout: Capture, stderr: Captur
         _bg_exc=False,
         _out=lambda chunk: stdout.add(chunk.encode()),
         _err=lambda chunk: stderr.add(chunk.encode()),
-        _out_bufsize=0,
-        _err_bufsize=0,
+        _out_bufsize=CHUNK,  # 0 would be byte by byte
+        _err_bufsize=CHUNK,
         _decode_errors="replace",
         _tty_out=False,
         _new_session=True,

@@ -121,8 +121,8 @@ async def _converse(
         reader, writer = await asyncio.open_connection(
             talk.host, talk.port, ssl=tls, server_hostname=server_name
         )
-    except (OSError, ssl.CertificateError) as error:
-        own = isinstance(error, OSError) and error.errno in NO_WAY_THERE
+    except OSError as error:  # ssl.SSLError is one, whose errno is TLS's own
+        own = not isinstance(error, ssl.SSLError) and error.errno in NO_WAY_THERE
         talk.verdict = Verdict.ERROR if own else Verdict.FAIL
         talk.problem = f"no connection: {_reason(error)}"
         return
@@ -160,10 +160,10 @@ def _heard(talk: Talk, tcp: TcpCheck, match: TextMatch) -> Finding:
     return match_text("answer", match, talk.heard.decode(tcp.encoding, "replace"))
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or error}"
-    if isinstance(error, OSError) and error.errno:
+    if error.errno:
         return f"{errno.errorcode.get(error.errno, '')} {error.strerror or ''}".strip()
     return str(error) or type(error).__name__
 

@@ -68,7 +68,7 @@ def _parse(data: bytes) -> Element:
     parser.StartDoctypeDeclHandler = doctype
     try:
         parser.Parse(data, True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding not known here
         raise ValueError(f"it is not well-formed XML: {error}") from error
     return builder.close()
 
