@@ -131,7 +131,7 @@ def join(first: Condition, second: Condition) -> Condition | None:
         return dict(first)
     if implies(second, first):
         return dict(second)
-    one, other = _plain(first), _plain(second)
+    one, other = simplest(first), simplest(second)
     if "exact" in one or "exact" in other:
         return None
     if "prefix" in one and "prefix" in other:
@@ -141,7 +141,7 @@ def join(first: Condition, second: Condition) -> Condition | None:
 
 def implies(first: Condition, second: Condition) -> bool:
     """Whether every value that satisfies `first` satisfies `second`, as far as can be told."""
-    one, other = _plain(first), _plain(second)
+    one, other = simplest(first), simplest(second)
     if not other or one == other:
         return True
     if "exact" in one:
@@ -156,7 +156,7 @@ def accepts(condition: Condition, value: str) -> bool:
 
     Raises UndecidableError for an expression that cannot be evaluated here.
     """
-    plain = _plain(condition)
+    plain = simplest(condition)
     if "exact" in plain:
         return bool(value == plain["exact"])
     if "prefix" in plain:
@@ -171,7 +171,7 @@ def accepts(condition: Condition, value: str) -> bool:
         raise UndecidableError(f"{_text(condition)}: {error}") from error
 
 
-def _plain(condition: Condition) -> Condition:
+def simplest(condition: Condition) -> Condition:
     """The simplest condition that means the same: a regex may be presence, exact or prefix."""
     regex = condition.get("regex")
     if regex is None:

@@ -97,8 +97,8 @@ def original_routes(vs: Object) -> Object:
     """A copy of the object with the user's routes alone, as any rollouts under way found them."""
     services = [layer.split.service for layer in read_layers(vs).values()]
     draft = peeled(vs, _guessed(vs, services[0]))[0] if services else copy.deepcopy(vs)
-    if any(is_rollout_route(entry) for entry in _section(draft, "http")):
-        entries = _section(draft, "http")
+    if any(is_rollout_route(entry) for entry in entries_of(draft, "http")):
+        entries = entries_of(draft, "http")
         draft["spec"]["http"] = [entry for entry in entries if not is_rollout_route(entry)]
     return draft
 
@@ -113,7 +113,7 @@ def peeled(vs: Object, split: Split) -> tuple[Object, Layers]:
     layers = read_layers(draft)
     drop_layers(draft)
     lost = split.service.key not in layers and any(
-        is_own_route(entry, split.service) for entry in _section(draft, "http")
+        is_own_route(entry, split.service) for entry in entries_of(draft, "http")
     )
     stand_in = Layer(split, "", no_annotations=False)
     everyone = {split.service.key: stand_in, **layers}
@@ -127,7 +127,7 @@ def _peel(draft: Object, layer: Layer, *, trace_lost: bool) -> None:
     for section in SECTIONS:
         entries = [
             entry
-            for entry in _section(draft, section)
+            for entry in entries_of(draft, section)
             if not is_own_route(entry, layer.split.service)
         ]
         records = associate(entries, layer.records[section], layer.split, written_in)
@@ -153,10 +153,10 @@ def _lay(draft: Object, layers: Layers, routing: Routing | None) -> bool:
     number = 0
     for section in SECTIONS:
         laid: list[Object] = []
-        for index, entry in enumerate(_section(draft, section)):
+        for index, entry in enumerate(entries_of(draft, section)):
             made = Twins([], [])
             if routing is not None and section == "http" and not is_rollout_route(entry):
-                where = f"{describe(draft)} {_position(section, index, entry)}"
+                where = f"{describe(draft)} {position(section, index, entry)}"
                 made = twins(entry, number + 1, routing, written_in, where)
                 number += 1 if made.tests or made.people else 0
             for added in (*made.tests, *made.people):
@@ -193,7 +193,7 @@ def _divide(entry: Object, section: str, layers: Layers, written_in: str) -> Non
 
 
 def _drop_own_routes(draft: Object, service: ServiceHost) -> None:
-    entries = _section(draft, "http")
+    entries = entries_of(draft, "http")
     if any(is_own_route(entry, service) for entry in entries):
         draft["spec"]["http"] = [entry for entry in entries if not is_own_route(entry, service)]
 
@@ -201,7 +201,7 @@ def _drop_own_routes(draft: Object, service: ServiceHost) -> None:
 def base_digest(draft: Object) -> str:
     """A digest of a peeled object's spec, added routes left aside: what is the user's."""
     spec = dict(draft.get("spec") or {})
-    spec["http"] = [entry for entry in _section(draft, "http") if not is_rollout_route(entry)]
+    spec["http"] = [entry for entry in entries_of(draft, "http") if not is_rollout_route(entry)]
     return digest(spec)
 
 
@@ -219,7 +219,7 @@ def _rename(draft: Object, split: Split, candidate: Side | None, where: str) -> 
         return with_subset(one, candidate.subset)
 
     for section in SECTIONS:
-        for entry in _section(draft, section):
+        for entry in entries_of(draft, section):
             if entry.get("route"):
                 entry["route"] = [renamed(one) for one in entry["route"]]
 
@@ -231,13 +231,13 @@ def _guessed(vs: Object, service: ServiceHost) -> Split:
     only a rollout has. Where the record is there it is what counts.
     """
     found: dict[str, str] = {}
-    for entry in _section(vs, "http"):
+    for entry in entries_of(vs, "http"):
         for kind in ("previous", "candidate"):
             if str(entry.get("name", "")).startswith(route_name(service, kind) + "."):
                 found[kind] = str(entry["route"][0]["destination"].get("subset") or "")
     written_in = namespace_of(vs)
     for section in SECTIONS:
-        for entry in _section(vs, section):
+        for entry in entries_of(vs, section):
             for one in entry.get("route") or []:
                 destination = one.get("destination") or {}
                 subset = str(destination.get("subset") or "")
@@ -255,12 +255,14 @@ def _guessed(vs: Object, service: ServiceHost) -> Split:
     )
 
 
-def _section(obj: Mapping[str, object], section: str) -> list[Object]:
+def entries_of(obj: Mapping[str, object], section: str) -> list[Object]:
+    """The entries of `http`, `tcp` or `tls`; an empty list when there are none."""
     spec = obj.get("spec")
     found = spec.get(section) if isinstance(spec, dict) else None
     return found if isinstance(found, list) else []
 
 
-def _position(section: str, index: int, entry: Object) -> str:
+def position(section: str, index: int, entry: Object) -> str:
+    """`http[2] 'name'`, for messages."""
     name = entry.get("name")
     return f"{section}[{index}]" + (f" {name!r}" if name else "")
