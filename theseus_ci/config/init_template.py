@@ -135,7 +135,7 @@ def _performance(facts: Facts) -> Iterator[str]:
     yield f"#  requests: [{{path: {path}}}]"
     tolerance = "{p50: 10%, p95: 15%, p99: 25%}"
     for key, value in (("rate", "50"), ("tolerance", tolerance), ("anchorTolerance", "30%")):
-        yield _explained(f"#  {key}: {value}", DOCS[f"Performance.{key}"])
+        yield from _explained(f"#  {key}: {value}", DOCS[f"Performance.{key}"])
     yield ""
 
 
@@ -143,12 +143,18 @@ def _section(key: str, kind: str, defaults: msgspec.Struct) -> Iterator[str]:
     yield from _comment(DOCS[f"Config.{key}"])
     yield f"#{key}:"
     for inner, value in to_plain(defaults).items():
-        yield _explained(f"#  {inner}: {_text(value)}", DOCS[f"{kind}.{inner}"])
+        yield from _explained(f"#  {inner}: {_text(value)}", DOCS[f"{kind}.{inner}"])
     yield ""
 
 
-def _explained(line: str, meaning: str) -> str:
-    return f"{line:<{COLUMN}} # {meaning}"
+def _explained(line: str, meaning: str) -> Iterator[str]:
+    """A key inside a commented section: its meaning beside it, or above it where that is long."""
+    beside = f"{line:<{COLUMN}} # {meaning}"
+    if len(beside) <= WIDTH:
+        yield beside
+    else:
+        yield f"#  # {meaning}"
+        yield line
 
 
 def _text(value: Any, *, inline: bool = False) -> str:

@@ -102,7 +102,10 @@ def config_from_dict(data: Mapping[str, Any], environ: Mapping[str, str] | None 
 
 def missing_variables(part: Any) -> list[str]:
     """Names of environment variables that a configuration, or a part of it, still waits for."""
-    texts = [text for _, text in environment.references(to_plain(part))]
+    plain = to_plain(part)
+    if isinstance(part, ReferringConfig):
+        del plain["references"]  # what stood in the file, not what is still to be filled in
+    texts = [text for _, text in environment.references(plain)]
     return sorted({name for text in texts for name in environment.REFERENCE.findall(text)})
 
 

@@ -25,7 +25,7 @@ class Key(NamedTuple):
     meaning: str
 
 
-def keys() -> Iterator[Key]:
+def entries() -> Iterator[Key]:
     """All keys, in the order of their declaration, parents first."""
     yield from _keys(shape_of(Config), "")
 
@@ -33,7 +33,7 @@ def keys() -> Iterator[Key]:
 def markdown() -> str:
     """The reference as a Markdown table."""
     lines = ["| key | takes | default | meaning |", "|---|---|---|---|"]
-    for key in keys():
+    for key in entries():
         default = "required" if key.required else f"`{key.default}`" if key.default else ""
         cells = (f"`{key.path}`", key.takes, default, key.meaning)
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
