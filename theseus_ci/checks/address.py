@@ -38,6 +38,7 @@ def split_entrypoint(entrypoint: str) -> SplitResult:
     """Take an entrypoint's URL apart. Raises ConfigError where it cannot be one."""
     try:
         parts = urlsplit(entrypoint)
+        (parts.hostname or "").encode("idna")  # as the system's resolver will want it
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
