@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from theseus_ci.config.performance import Performance
+from theseus_ci.config.performance import ErrorRate, Performance
 from theseus_ci.config.smoke import SmokeCheck
+from theseus_ci.measure import Judgement, Measurement, SlicePair
 from theseus_ci.model import Answer, CheckResult, CheckTarget, Object
 
 
@@ -65,6 +66,29 @@ class Checker(Protocol):
         ...
 
 
+class Judge(Protocol):
+    """What measurements say of the candidate; pure, and exchangeable like the generator."""
+
+    def baseline(self, pairs: Iterator[SlicePair], performance: Performance) -> Judgement:
+        """Judge the first run. Raises errors.NoData."""
+        ...
+
+    def compare(
+        self, pairs: Iterator[SlicePair], performance: Performance, anchor: Measurement | None
+    ) -> Judgement:
+        """Judge a later run beside the previous version and against the first run. Raises
+        errors.NoData."""
+        ...
+
+    def results(self, judgement: Judgement) -> list[CheckResult]:
+        """The judgement as cases with constant names."""
+        ...
+
+    def watch(self, rates: ErrorRate) -> Callable[[SlicePair], str | None]:
+        """For a bake: fed with pairs, returns a sentence once the candidate is clearly bad."""
+        ...
+
+
 class Cluster(Protocol):
     """Kubernetes objects. Errors are those of theseus_ci.errors, never the client's."""
 
@@ -96,5 +120,3 @@ class Cluster(Protocol):
         """Yield the matching objects as they are now, and again after every change, until
         `timeout` seconds have passed."""
         ...
-
-

@@ -45,7 +45,9 @@ class Percentage(float):
     @classmethod
     def parse(cls, text: object) -> Percentage:
         """Read `15%` or `0.5%`. Raises ValueError for anything else, numbers without % included."""
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip()) if isinstance(text, str) else None
+        match = (
+            re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip()) if isinstance(text, str) else None
+        )
         if match is None:
             raise ValueError(f"{text!r} is not a percentage: write 15% or 0.5%")
         return cls(float(match[1]) / 100)

@@ -74,7 +74,9 @@ class KubernetesCluster:
         kind, namespace, name = _identity(obj)
         entry = _entry(kind, obj)
         what = f"patch {kind} {namespace}/{name}"
-        made = self._call("patch", entry.path(namespace, name), entry, what, change, dry_run=dry_run)
+        made = self._call(
+            "patch", entry.path(namespace, name), entry, what, change, dry_run=dry_run
+        )
         return self._present(made, kind, what)
 
     def delete(self, obj: Object) -> None:
@@ -166,7 +168,9 @@ class KubernetesCluster:
         answer = self._call("get", entry.path(namespace), entry, what, verb="list", query=query)
         if answer is None:
             raise UnknownKind(f"{what}: the cluster does not serve {entry.api_version} {kind}")
-        items = [{**item, "apiVersion": entry.api_version, "kind": kind} for item in answer["items"]]
+        items = [
+            {**item, "apiVersion": entry.api_version, "kind": kind} for item in answer["items"]
+        ]
         return items, str(answer["metadata"].get("resourceVersion", ""))
 
     def _call(

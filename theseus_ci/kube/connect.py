@@ -48,9 +48,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Connec
         return _connection(settings, namespace_file.read_text(encoding="utf-8").strip(), None)
     where = os.pathsep.join(map(str, paths))
     try:
-        config.load_kube_config(
-            config_file=where, context=context, client_configuration=settings
-        )
+        config.load_kube_config(config_file=where, context=context, client_configuration=settings)
         _, active = config.list_kube_config_contexts(config_file=where)
     except (ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError) as error:
         raise ConfigError(

@@ -30,9 +30,7 @@ def status_message(body: bytes) -> tuple[str, str]:
 def rbac_rule(kind: Kind, verb: str) -> str:
     """The rule, as YAML, that allows `verb` on `kind`."""
     return (
-        f"- apiGroups: [{json.dumps(kind.group)}]\n"
-        f"  resources: [{kind.plural}]\n"
-        f"  verbs: [{verb}]"
+        f"- apiGroups: [{json.dumps(kind.group)}]\n  resources: [{kind.plural}]\n  verbs: [{verb}]"
     )
 
 

@@ -92,7 +92,9 @@ def restore_previous(rollout: Rollout) -> int:
 
     def replicas(deployment: Object) -> Object:
         wanted = copy.deepcopy(deployment)
-        wanted["spec"]["replicas"] = max(int(deployment["spec"].get("replicas", 1)), before.replicas)
+        wanted["spec"]["replicas"] = max(
+            int(deployment["spec"].get("replicas", 1)), before.replicas
+        )
         return wanted
 
     rollout.editor.edit(

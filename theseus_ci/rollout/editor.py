@@ -48,6 +48,7 @@ class Editor:
         self._state = state
         self._log = log
         self.step = ""
+        self.recovering = False  # rollback: an object that lost its stamp is taken as it is
 
     @property
     def _stamp(self) -> stamp.Stamp:
@@ -191,14 +192,15 @@ class Editor:
     def _check_stamp(self, ref: Ref, obj: Object) -> None:
         found = stamp.read(obj, self._state.service)
         if found is None:
-            if ref not in self._state.adopted:
-                return  # its first edit by this rollout
+            if ref not in self._state.adopted or self.recovering:
+                return  # its first edit by this rollout, or a way back that takes what it finds
             raise WorldChanged(
                 f"{ref} has lost its {stamp.key(self._state.service)} annotation: it was replaced "
                 "or restored by somebody else, or another process has ended this rollout",
                 remedy="theseus-ci status; then theseus-ci rollback",
             )
-        if found != self._stamp:
+        older = found.rollout == self._stamp.rollout and found.generation <= self._stamp.generation
+        if not older:
             raise self._fenced(ref, found)
 
     def _fenced(self, ref: Ref, found: stamp.Stamp) -> LeaseLost:

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from theseus_ci.errors import StateError
-from theseus_ci.flow import Plan
 from theseus_ci.measure import Measurement
 from theseus_ci.model import CheckResult, Verdict
+from theseus_ci.plan import Plan
 
 SCHEMA = 1
 PHASE_RUNNING = "running"
@@ -48,6 +48,10 @@ class Version(Value, frozen=True):
     pod_labels: dict[str, str]  # select exactly this version's pods
     hpa: str | None = None
 
+    def with_hpa(self, name: str) -> Version:
+        """The same version with an autoscaler."""
+        return msgspec.structs.replace(self, hpa=name)
+
 
 class Before(Value, frozen=True):
     """What rollback must restore of the previous version; never a pod template."""
@@ -64,6 +68,7 @@ class Subset(Value, frozen=True):
     name: str
     labels: dict[str, str]
     owned: bool
+    stands_for: str = ""  # the user's subset whose traffic policy it copies
 
 
 class Routes(Value, frozen=True):
@@ -75,7 +80,13 @@ class Routes(Value, frozen=True):
     previous: Subset | None
     candidate: Subset
     replaces: tuple[str, ...] = ()  # user's subsets that cannot tell the versions apart
-    hosts: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()  # of a VirtualService that this rollout creates
+    tcp_ports: tuple[int, ...] = ()  # the same, where the service speaks no HTTP
+    traffic_policy: dict[str, Any] | None = None  # of a DestinationRule that this rollout creates
+
+    def with_candidate(self, candidate: Subset) -> Routes:
+        """The same objects with another subset for the candidate."""
+        return msgspec.structs.replace(self, candidate=candidate)
 
 
 class JournalEntry(msgspec.Struct, rename="camel", kw_only=True):

@@ -46,7 +46,7 @@ class StateStore:
         data = (self._copy.get("data") or {}).get(KEY, "")
         return decode(data.encode(), f"ConfigMap {self.namespace}/{self.name}")
 
-    def load(self) -> State:
+    def load(self, *, write: bool = True) -> State:
         """The state to go on from: the cluster's copy wins over the artefact.
 
         Raises StateError when there is neither.
@@ -68,7 +68,8 @@ class StateStore:
                 f"{self.artefact} (rollout {mine.rollout}, save {mine.serial}) differs from the "
                 f"cluster's copy (rollout {copy.rollout}, save {copy.serial}): the cluster's is used"
             )
-        write_artefact(self.artefact, copy)
+        if write:
+            write_artefact(self.artefact, copy)
         return copy
 
     def create(self, state: State) -> None:

@@ -15,6 +15,9 @@ from theseus_ci.mesh import headers
 from theseus_ci.model import Answer
 from theseus_ci.ports import Clock, Prober
 
+UPSTREAM_TIME = "x-envoy-upstream-service-time"
+"""Set by Envoy on what an upstream answered, absent from what the proxy says itself."""
+
 Judge = Callable[[Answer], str]
 """What is wrong with an answer, "" when it is the one waited for."""
 
@@ -58,42 +61,50 @@ class MeshView:
         """Wait until every entrypoint shows edit `edit` or a later one. Raises MeshUnobserved."""
 
         def judge(answer: Answer) -> str:
-            seen = headers.edit_seen(answer.headers, self._rollout)
+            seen = headers.sees(answer.headers, self._rollout)
             if seen is None:
                 return f"status {answer.status} without this rollout's marker"
             return "" if seen >= edit else f"edit {seen}"
 
         what = f"edit {edit} of the routes"
-        self._await(what, headers.request(secret, headers.MARKER), judge)
+        self._await(what, headers.request_headers(secret, headers.TO_MARKER), judge)
 
     def await_marker_gone(self, secret: str) -> None:
         """Wait until no entrypoint shows this rollout's marker any more."""
 
         def judge(answer: Answer) -> str:
-            seen = headers.edit_seen(answer.headers, self._rollout)
+            seen = headers.sees(answer.headers, self._rollout)
             return "" if seen is None else f"edit {seen} is still there"
 
-        self._await("the routes without this rollout", headers.request(secret, headers.MARKER), judge)
+        self._await(
+            "the routes without this rollout",
+            headers.request_headers(secret, headers.TO_MARKER),
+            judge,
+        )
 
     def await_version(self, secret: str, to: str, consecutive: int | None = None) -> None:
-        """Wait until the version `to` (headers.PREVIOUS or CANDIDATE) answers by itself."""
+        """Wait until the version `to` (headers.TO_PREVIOUS or TO_CANDIDATE) answers by itself."""
 
         def judge(answer: Answer) -> str:
             shown = answer.headers.get(headers.VERSION)
             if shown != to:
                 return f"status {answer.status}, not from the {to} version's route"
-            if headers.from_upstream(answer.headers, answer.status):
+            if UPSTREAM_TIME in answer.headers or answer.status != 503:
                 return ""
-            return f"status {answer.status} from the proxy: {answer.body[:80].decode('utf-8', 'replace')}"
+            said = answer.body[:80].decode("utf-8", "replace")
+            return f"status {answer.status} from the proxy: {said}"
 
         self._await(
-            f"an answer of the {to} version", headers.request(secret, to), judge, consecutive
+            f"an answer of the {to} version",
+            headers.request_headers(secret, to),
+            judge,
+            consecutive,
         )
 
     def ask(self, secret: str, to: str) -> Answer:
         """One request to a version through the first entrypoint. Raises OSError."""
         entrypoint = self._config.all_entrypoints()[0]
-        return self._ask(entrypoint, headers.request(secret, to))
+        return self._ask(entrypoint, headers.request_headers(secret, to))
 
     def await_settled(self, edited_at: float, what: str) -> None:
         """Wait until the settle time has passed since the last edit: for the proxies that cannot
@@ -161,11 +172,11 @@ class MeshView:
 
 def require_entrypoint(config: Config) -> None:
     """Raise ConfigError unless the mesh can be observed, or the user accepts that it cannot."""
-    if config.all_entrypoints() or config.allow.without_entrypoint:
+    if config.all_entrypoints() or config.allow_unobserved:
         return
     raise ConfigError(
         "no entrypoint: without one, nothing can be tested and no edit can be observed",
         where="theseus.yaml: entrypoint",
         remedy="give the gateway's URL (entrypoint: http://…, --entrypoint or THESEUS_ENTRYPOINT), "
-        "or accept fixed settle times with allow: {withoutEntrypoint: true}",
+        "or accept fixed settle times with allowUnobserved: true",
     )

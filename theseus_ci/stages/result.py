@@ -19,7 +19,7 @@ def failed(
     name: str, summary: str, *, expected: str = "", actual: str = "", repeat: str = ""
 ) -> Outcome:
     """The release is bad."""
-    return _one(name, Verdict.FAIL, summary, expected=expected, actual=actual, repeat=repeat)
+    return _one(name, Verdict.FAIL, summary, expected, actual, repeat)
 
 
 def of_results(results: list[CheckResult], good: str) -> Outcome:
@@ -40,6 +40,21 @@ def of_results(results: list[CheckResult], good: str) -> Outcome:
     return Outcome(verdict=verdict, summary=summary, results=tuple(results))
 
 
-def _one(name: str, verdict: Verdict, message: str, **texts: str) -> Outcome:
-    result = CheckResult(name=name, verdict=verdict, message=message, seconds=0.0, **texts)
+def _one(
+    name: str,
+    verdict: Verdict,
+    message: str,
+    expected: str = "",
+    actual: str = "",
+    repeat: str = "",
+) -> Outcome:
+    result = CheckResult(
+        name=name,
+        verdict=verdict,
+        message=message,
+        seconds=0.0,
+        expected=expected,
+        actual=actual,
+        repeat=repeat,
+    )
     return Outcome(verdict=verdict, summary=message, results=(result,))

@@ -1,0 +1,132 @@
+"""The command line: finds the command, imports only its module, turns errors into exit codes.
+
+This is the only place that catches everything. Importing it costs little, so that `--help` and
+`--version` answer at once: a command's module is imported when that command is asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from typing import Protocol
+
+from theseus_ci import __version__
+from theseus_ci.errors import EXIT_CANNOT_KNOW, TheseusError
+
+STAGES = {
+    "begin": "check everything, take the lease, record the way back, write the plan",
+    "base-route": "pin production traffic to the previous version, install the test routes",
+    "deploy": "create the candidate and wait until its pods are ready",
+    "dark-route": "send matching requests (header, cookie, user agent) to the candidate",
+    "await-mesh": "wait until the mesh shows the dark route and the candidate answers",
+    "smoke": "run the smoke checks of theseus.yaml against the candidate",
+    "autoscale": "give the candidate its HorizontalPodAutoscaler",
+    "shift": "move WEIGHT percent of production traffic to the candidate",
+    "performance": "measure previous and candidate side by side, and judge",
+    "bake": "wait, watching the candidate",
+    "drain-previous": "take the previous version out of the routes and wait until it is quiet",
+    "scale-down-previous": "lower the previous version's minimum to one replica",
+    "await-scale-down": "wait until the previous version has scaled down to one pod",
+    "promote": "all passed: delete the previous version, end the rollout",
+    "rollback": "put everything back: capacity first, then traffic, then the rest",
+}
+COMMANDS = {
+    "plan": "show what a rollout would do, as text, JSON or the change of every object",
+    "run": "the whole flow in one process, with rollback",
+    "status": "who releases what, since when, how far",
+    "init": "write a commented theseus.yaml from what runs in the cluster",
+    "backup": "write the running version as YAML that can be applied again",
+    "delete": "remove a version that carries no traffic",
+    "sandbox": "a small cluster with a real Envoy on this machine: up, down, status",
+    "demo": "a good and a bad release under live traffic, on a sandbox",
+}
+EPILOG = """\
+exit codes: 0 done or passed; 1 the release was judged bad; 2 usage or configuration; 3 could not
+know or could not act; 128+n stopped by signal n. Every failure ends with where production traffic
+is now and the next command.
+
+example:
+  theseus-ci sandbox up
+  theseus-ci init --service front-end > theseus.yaml
+  theseus-ci plan --diff
+  theseus-ci run"""
+
+
+OWN_MODULE = frozenset({"begin", "rollback"})
+
+
+class Command(Protocol):
+    """A module (or object) that adds its options and runs."""
+
+    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    arguments = sys.argv[1:] if argv is None else argv
+    parser, module = _parser(arguments)
+    args = parser.parse_args(arguments)
+    if module is None:
+        parser.print_help()
+        return 2
+    try:
+        return int(module.run(args))
+    except TheseusError as error:
+        print(f"theseus-ci {args.command}: {error}", file=sys.stderr)
+        if error.remedy:
+            print(f"  {error.remedy}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_CANNOT_KNOW
+    except Exception:  # noqa: BLE001 (the one place: the traceback is kept, the code is ours)
+        traceback.print_exc()
+        print(
+            f"theseus-ci {args.command}: an error nobody foresaw; please report the lines above",
+            file=sys.stderr,
+        )
+        return EXIT_CANNOT_KNOW
+
+
+def _parser(arguments: list[str]) -> tuple[argparse.ArgumentParser, Command | None]:
+    """The parser, complete only for the command that `arguments` name."""
+    parser = argparse.ArgumentParser(
+        prog="theseus-ci",
+        description="Zero-downtime releases for Kubernetes and Istio.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"theseus-ci {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    chosen = next((word for word in arguments if not word.startswith("-")), "")
+    module = None
+    for name, summary in {**STAGES, **COMMANDS}.items():
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == chosen:
+            module = load(name)
+            module.configure(sub)
+    return parser, module
+
+
+def load(command: str) -> Command:
+    """What stands behind a command; only its own module is imported."""
+    if command in STAGES and command not in OWN_MODULE:
+        stage = importlib.import_module("theseus_ci.commands.stage")
+        return stage.command(command)
+    if command == "sandbox":
+        return importlib.import_module("theseus_ci.sandbox.commands")
+    return importlib.import_module(f"theseus_ci.commands.{command}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""begin: look at everything, touch nothing but the lease, write the plan."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from theseus_ci.commands import options
+from theseus_ci.commands.session import Session
+from theseus_ci.errors import EXIT_DONE, TheseusError
+from theseus_ci.model import CheckResult, Verdict
+from theseus_ci.preflight.begin import prepare
+from theseus_ci.report.junit import write_report
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.lease import Lease
+from theseus_ci.rollout.state import State, StepRecord
+from theseus_ci.rollout.store import StateStore
+
+DESCRIPTION = """\
+Reads theseus.yaml, the manifest and the cluster, and checks all that can be checked without
+touching anything. Then takes the lease of the service, records what rollback must restore, and
+writes the plan into the state artefact. What would endanger production traffic is refused (exit 2)
+with what to do about it."""
+CASES: Sequence[str] = ("checked",)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.epilog = "example:\n  theseus-ci begin --config theseus.yaml --version 1.4.2"
+    options.add_config(parser, overrides=True)
+    options.add_cluster(parser)
+    options.add_state(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    session = Session(args)
+    return session.guarded(lambda: _act(session))
+
+
+def _act(session: Session) -> int:
+    rollout = begin(session)
+    if rollout is not None:
+        session.leave(rollout)
+    return EXIT_DONE
+
+
+def begin(session: Session) -> Rollout | None:
+    """Begin a rollout; None when the artefact's rollout has begun already and still runs.
+
+    Raises ConfigError, ManifestError, Refused, LeaseHeld, Forbidden, ClusterUnavailable.
+    """
+    started = session.clock.now()
+    config = session.load_config()
+    namespace = config.namespace or session.connection.namespace
+    try:
+        state = prepare(session.world, config, namespace, Path(session.args.config).parent)
+        lease = Lease(session.cluster, session.clock, namespace, config.service)
+        store = StateStore(
+            session.cluster, session.artefact, namespace, config.service, session.console.log
+        )
+        running = _already_running(session, store, lease)
+        if running is not None:
+            session.state = running
+            session.console.log(f"rollout {running.rollout} has begun already: nothing to do")
+            return None
+        lease.take(state.rollout, session.world.holder)
+    except TheseusError as error:
+        _report(session, config.service, error, started)
+        raise
+    session.state = state
+    session.console.log(
+        f"begin: {state.service}: {state.previous.deployment if state.previous else 'nothing'} → "
+        f"{state.candidate.deployment}, {len(state.plan.steps)} steps, rollout {state.rollout}"
+    )
+    summary = f"rollout {state.rollout} has begun; {len(state.plan.steps)} steps are planned"
+    state.steps.append(
+        StepRecord(
+            id="begin",
+            verdict=Verdict.PASS,
+            summary=summary,
+            started=started,
+            seconds=session.clock.now() - started,
+            weight=0,
+        )
+    )
+    store.create(state)
+    _report(session, config.service, None, started)
+    rollout = Rollout(session.world, state, config, store)
+    rollout.lease = lease
+    for step in state.plan.left_out:
+        session.console.log(f"left out: {step.title}: {step.reason}")
+    return rollout
+
+
+def _already_running(session: Session, store: StateStore, lease: Lease) -> State | None:
+    """The artefact's own rollout, when the cluster says that it is still under way."""
+    copy = store.read_copy()
+    if copy is None or not session.artefact.exists():
+        return None
+    mine = store.load()
+    return mine if lease.read() is not None and mine.rollout == copy.rollout else None
+
+
+def _report(session: Session, service: str, error: TheseusError | None, started: float) -> None:
+    message = str(error) if error else "everything that can be checked beforehand is in order"
+    result = CheckResult(
+        name="checked",
+        verdict=Verdict.ERROR if error else Verdict.PASS,
+        message=message,
+        seconds=session.clock.now() - started,
+        expected=error.remedy if error else "",
+    )
+    write_report(
+        session.world.reports / "begin.xml",
+        service=service,
+        stage="begin",
+        results=[result],
+        started=started,
+        properties={},
+    )

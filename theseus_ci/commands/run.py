@@ -1,0 +1,128 @@
+"""run: the whole flow in one process, and everything put back when it fails."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+
+from theseus_ci.commands import options
+from theseus_ci.commands.begin import begin
+from theseus_ci.commands.rollback import roll_back
+from theseus_ci.commands.session import Session
+from theseus_ci.commands.stage import load_stage, step_arguments
+from theseus_ci.errors import EXIT_BAD_RELEASE, EXIT_DONE, Interrupted, StateError, TheseusError
+from theseus_ci.model import Verdict
+from theseus_ci.plan import Step
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.ending import close
+from theseus_ci.rollout.state import PHASE_FAILED, PHASE_PROMOTED
+from theseus_ci.runner import exit_code, run_step
+
+DESCRIPTION = """\
+Runs begin and then every step of the plan in one process. When a step fails, and on Ctrl-C in a
+terminal, everything is rolled back before the exit. SIGTERM saves the state and exits within 3 s;
+theseus-ci rollback (or run --resume) then goes on from there."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.epilog = "example:\n  theseus-ci run --version 1.4.2"
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the rollout that a process left behind"
+    )
+    parser.add_argument(
+        "--no-rollback", action="store_true", help="leave everything as it is on failure"
+    )
+    options.add_config(parser, overrides=True)
+    options.add_cluster(parser)
+    options.add_state(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    session = Session(args)
+    return session.guarded(lambda: _act(session))
+
+
+def _act(session: Session) -> int:
+    if session.args.resume:
+        rollout = session.open()
+    else:
+        begun = begin(session)
+        if begun is None:
+            raise StateError(
+                "this rollout has begun already",
+                remedy="theseus-ci run --resume goes on with it, theseus-ci rollback ends it",
+            )
+        rollout = begun
+    try:
+        return _follow_plan(session, rollout)
+    finally:
+        session.leave(rollout)
+
+
+def _follow_plan(session: Session, rollout: Rollout) -> int:
+    plan = rollout.state.plan
+    steps = [step for step in plan.steps if step.command[0] != "begin"]
+    for number, step in enumerate(steps, start=1):
+        if step.id in rollout.state.done():
+            continue
+        session.console.context = f"[{number}/{len(steps)}] {step.id} · {_weights(rollout)} · "
+        code = _one(session, rollout, step, f"[{number}/{len(steps)}]")
+        if code != EXIT_DONE:
+            return code
+    close(rollout, PHASE_PROMOTED)
+    _summarise(session, rollout)
+    return EXIT_DONE
+
+
+def _one(session: Session, rollout: Rollout, step: Step, position: str) -> int:
+    session.console.log(f"{position} {step.id}: {step.title}")
+    started = time.monotonic()
+    stage = load_stage(step.command[0])
+    try:
+        outcome = run_step(rollout, step, stage, step_arguments(step))
+    except Interrupted as error:
+        if error.signal_number == signal.SIGINT and sys.stdin.isatty():
+            session.clock.forget()
+            session.console.log("Ctrl-C: rolling back")
+            _way_back(session, rollout)
+        raise
+    except TheseusError as error:
+        session.explain(error)
+        _way_back(session, rollout)
+        return error.exit_code
+    took = time.monotonic() - started
+    session.console.log(
+        f"{position} {step.id}: {outcome.verdict.value} in {took:.1f} s: {outcome.summary}"
+    )
+    if outcome.verdict in (Verdict.PASS, Verdict.SKIPPED):
+        return EXIT_DONE
+    _way_back(session, rollout)
+    return exit_code(outcome) or EXIT_BAD_RELEASE
+
+
+def _way_back(session: Session, rollout: Rollout) -> None:
+    """Roll back, unless the user wants to look first."""
+    rollout.state.phase = PHASE_FAILED
+    if session.args.no_rollback:
+        return
+    session.console.context = "rollback · "
+    roll_back(session, rollout, argparse.Namespace(unobserved=False))
+
+
+def _weights(rollout: Rollout) -> str:
+    weight = rollout.state.weight
+    return f"{100 - weight} % previous, {weight} % candidate"
+
+
+def _summarise(session: Session, rollout: Rollout) -> None:
+    session.console.log(f"released: {rollout.state.candidate.deployment}")
+    width = max(len(step.id) for step in rollout.state.steps)
+    for step in rollout.state.steps:
+        checks = sum(1 for result in step.results if result.verdict is Verdict.PASS)
+        session.console.log(
+            f"  {step.id:<{width}}  {step.verdict.value:<7}  {step.seconds:6.1f} s  "
+            f"{step.weight:3d} %  {checks} checks passed"
+        )

@@ -1,0 +1,210 @@
+"""From a command line to a rollout in the hands of this process, and the words at its end.
+
+This is where adapters meet ports: nothing else constructs a client, a clock or a checker.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from theseus_ci.checks.prober import HttpProber
+from theseus_ci.checks.runner import SmokeChecker
+from theseus_ci.clock import SystemClock
+from theseus_ci.commands import options
+from theseus_ci.config.load import config_from_dict, load_config
+from theseus_ci.config.types import Config
+from theseus_ci.console import Console
+from theseus_ci.errors import EXIT_CANNOT_KNOW, Forbidden, StateError, TheseusError
+from theseus_ci.judge.port import SequentialJudge
+from theseus_ci.kube.cluster import KubernetesCluster
+from theseus_ci.kube.connect import Connection, connect
+from theseus_ci.load.generator import HttpLoadGenerator
+from theseus_ci.rollout import traffic
+from theseus_ci.rollout.artefact import read_artefact
+from theseus_ci.rollout.context import Rollout, World
+from theseus_ci.rollout.lease import Lease, held
+from theseus_ci.rollout.state import ENDED, State
+from theseus_ci.rollout.store import StateStore
+
+SAVING_SECONDS = 1.0  # after a signal, what the last save may cost; the whole exit has 3 s
+
+
+class Session:
+    """One command's dealings with a rollout."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.console = Console()
+        self.clock = SystemClock()
+        self.clock.listen()
+        self.state: State | None = None
+        self.artefact = Path(args.state)
+
+    @cached_property
+    def connection(self) -> Connection:
+        return connect(self.args.kubeconfig, self.args.context)
+
+    @cached_property
+    def cluster(self) -> KubernetesCluster:
+        return KubernetesCluster(self.connection, self.clock)
+
+    @cached_property
+    def world(self) -> World:
+        return World(
+            cluster=self.cluster,
+            clock=self.clock,
+            prober=HttpProber(),
+            checker=SmokeChecker(directory=Path()),
+            load=HttpLoadGenerator(),
+            judge=SequentialJudge(),
+            stopped=self.clock.stopped,
+            log=self.console.log,
+            progress=self.console.progress,
+            reports=Path(self.args.reports),
+            holder=holder(),
+            default_namespace=self.connection.namespace,
+            pod_network=self.connection.pod_network,
+        )
+
+    def load_config(self) -> Config:
+        """The configuration from file, options and environment. Raises ConfigError."""
+        values, sources = options.overrides(self.args, os.environ)
+        return load_config(self.args.config, values, sources=sources)
+
+    def load_state(self, *, write: bool = True) -> tuple[State, StateStore]:
+        """The state of the rollout that this command acts for, and with `write` the artefact
+        brought up to it. Raises StateError."""
+        namespace, service = self._which()
+        store = StateStore(self.cluster, self.artefact, namespace, service, self.console.log)
+        self.state = store.load(write=write)
+        return self.state, store
+
+    def open(self, *, take_over: bool = False) -> Rollout:
+        """Load the state and enter the lease; fence off a process that has left without an end.
+
+        Raises StateError, LeaseLost, or LeaseHeld when the workspace's state is of another
+        rollout than the cluster's (unless `take_over`).
+        """
+        mine = _quietly_read(self.artefact)
+        state, store = self.load_state()
+        if mine is not None and mine.rollout != state.rollout and not take_over:
+            self._refuse_other(mine, state)
+        return self.enter(state, store)
+
+    def enter(self, state: State, store: StateStore) -> Rollout:
+        """Take the rollout into this process's hands."""
+        self.state = state
+        rollout = Rollout(self.world, state, config_from_dict(state.config), store)
+        if state.phase in ENDED:
+            return rollout
+        generation, left_by = rollout.lease.enter(state.rollout, self.world.holder)
+        state.holder = self.world.holder
+        if generation != state.generation:
+            state.generation = generation
+            self.console.log(
+                f"the process before this one ({left_by or 'unknown'}) recorded no end: it is "
+                f"fenced off, this is generation {generation}"
+            )
+            store.save(state)
+            rollout.editor.adopt_all()
+        return rollout
+
+    def leave(self, rollout: Rollout) -> None:
+        """Save, and record an orderly end unless the last act is in doubt."""
+        if rollout.state.phase in ENDED:
+            return
+        rollout.store.save(rollout.state)
+        if not rollout.editor.in_doubt():
+            rollout.lease.leave(rollout.state.rollout)
+
+    def guarded(self, act: Callable[[], int]) -> int:
+        """Run `act`; whatever fails ends with the facts a person on call needs."""
+        try:
+            code = act()
+        except TheseusError as error:
+            self._save_what_is_known()
+            self.console.close()
+            self.explain(error)
+            return error.exit_code
+        finally:
+            self.console.close()
+        if code:
+            self.last_words()
+        return code
+
+    def explain(self, error: TheseusError) -> None:
+        """What happened, what to do, where traffic is, what to run next."""
+        print(f"theseus-ci {self.args.command}: {error}", file=sys.stderr)
+        if error.remedy:
+            for line in error.remedy.splitlines():
+                print(f"  {line}", file=sys.stderr)
+        reachable = error.exit_code != EXIT_CANNOT_KNOW or isinstance(error, Forbidden)
+        self.last_words(read_cluster=reachable)
+
+    def last_words(self, *, read_cluster: bool = True) -> None:
+        """The two lines every failure ends with."""
+        self.clock.forget()
+        cluster = self.__dict__.get("cluster") if read_cluster else None
+        print(traffic.describe(cluster, self.state), file=sys.stderr)
+        print(f"next: {traffic.next_command(self.state)}", file=sys.stderr)
+
+    def _save_what_is_known(self) -> None:
+        if self.state is None or self.state.phase in ENDED:
+            return
+        try:
+            StateStore(
+                self.cluster, self.artefact, self.state.namespace, self.state.service, print
+            ).save_artefact(self.state)
+        except TheseusError as error:
+            print(f"theseus-ci: {error}", file=sys.stderr)
+
+    def _which(self) -> tuple[str, str]:
+        """Namespace and service: of the artefact, else of the configuration."""
+        artefact = _quietly_read(self.artefact)
+        if artefact is not None and not getattr(self.args, "service", None):
+            return artefact.namespace, artefact.service
+        if not Path(self.args.config).exists() and not getattr(self.args, "service", None):
+            raise StateError(
+                f"neither {self.artefact} nor {self.args.config} exists: which service?",
+                remedy="run this where theseus.yaml is, or start with: theseus-ci begin",
+            )
+        values, sources = options.overrides(self.args, os.environ)
+        config = load_config(self.args.config, values, sources=sources, check_files=False)
+        return config.namespace or self.connection.namespace, config.service
+
+    def _refuse_other(self, mine: State, current: State) -> None:
+        lease = Lease(self.cluster, self.clock, current.namespace, current.service).read()
+
+        if lease is not None:
+            raise held(lease, self.clock.now())
+        raise StateError(
+            f"{self.artefact} is of rollout {mine.rollout}, the cluster's is {current.rollout}"
+        )
+
+
+def holder() -> str:
+    """Who acts, for people: the build, or user@host:pid."""
+    build = os.environ.get("BUILD_URL") or os.environ.get("BUILD_TAG")
+    return build or f"{_user()}@{socket.gethostname()}:{os.getpid()}"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no passwd entry, as in many containers
+        return str(os.getuid())
+
+
+def _quietly_read(artefact: Path) -> State | None:
+    """The artefact's state; None also when it is damaged, since the cluster's copy wins."""
+    try:
+        return read_artefact(artefact)
+    except StateError:
+        return None

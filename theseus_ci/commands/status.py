@@ -1,0 +1,117 @@
+"""status: who releases what, since when, how far."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from theseus_ci.commands import options
+from theseus_ci.commands.session import Session
+from theseus_ci.errors import EXIT_DONE, StateError
+from theseus_ci.model import Object, Verdict
+from theseus_ci.rollout import lease as leases
+from theseus_ci.rollout import traffic
+from theseus_ci.rollout.state import ENDED, State
+
+DESCRIPTION = """\
+Shows the rollout of the service: who holds its lease and since when, which steps have passed, where
+production traffic is now. Reads the cluster and changes nothing."""
+MARKS = {Verdict.PASS: "✓", Verdict.SKIPPED: "–", Verdict.FAIL: "✗", Verdict.ERROR: "!"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.epilog = "example:\n  theseus-ci status --json"
+    parser.add_argument("--json", action="store_true", help="the same as JSON")
+    parser.add_argument(
+        "--service", metavar="NAME", help="the service, where neither state nor theseus.yaml tells"
+    )
+    options.add_config(parser, overrides=False)
+    options.add_cluster(parser)
+    options.add_state(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    session = Session(args)
+    return session.guarded(lambda: _act(session))
+
+
+def _act(session: Session) -> int:
+    try:
+        state, _ = session.load_state(write=False)
+    except StateError as error:
+        if "no rollout of this service" not in str(error):
+            raise
+        print(json.dumps({"rollout": None}) if session.args.json else "no rollout is under way")
+        return EXIT_DONE
+    lease = None
+    if state.phase not in ENDED:
+        lease = leases.Lease(session.cluster, session.clock, state.namespace, state.service).read()
+    facts = _facts(session, state, lease)
+    print(json.dumps(facts, indent=1) if session.args.json else _text(facts, state))
+    return EXIT_DONE
+
+
+def _facts(session: Session, state: State, lease: Object | None) -> dict[str, Any]:
+    step = state.plan.next_after(state.done())
+    facts: dict[str, Any] = {
+        "rollout": state.rollout,
+        "service": f"{state.namespace}/{state.service}",
+        "phase": state.phase,
+        "previous": state.previous.deployment if state.previous else None,
+        "candidate": state.candidate.deployment,
+        "traffic": traffic.describe(session.cluster, state),
+        "nextStep": step.id if step and state.phase not in ENDED else None,
+        "steps": [
+            {
+                "id": record.id,
+                "verdict": record.verdict.value,
+                "summary": record.summary,
+                "seconds": round(record.seconds, 1),
+                "weight": record.weight,
+            }
+            for record in state.steps
+        ],
+        "notes": state.notes,
+    }
+    if lease is not None:
+        spec = lease["spec"]
+        facts["lease"] = {
+            "rollout": leases.owner(lease),
+            "holder": spec.get("holderIdentity"),
+            "since": spec.get("acquireTime"),
+            "lastSignOfLifeSeconds": round(leases.age_seconds(lease, session.clock.now()), 1),
+            "generation": leases.generation(lease),
+            "acting": bool((lease["metadata"].get("annotations") or {}).get(leases.PROCESS)),
+        }
+    return facts
+
+
+def _text(facts: dict[str, Any], state: State) -> str:
+    lines = [
+        f"rollout   {facts['rollout']} ({facts['phase']})",
+        f"service   {facts['service']}",
+        f"versions  {facts['previous'] or 'nothing'} → {facts['candidate']}",
+        facts["traffic"],
+    ]
+    lease = facts.get("lease")
+    if lease is not None:
+        acts = "a command is acting now" if lease["acting"] else "no command is acting"
+        lines.append(
+            f"lease     {lease['holder']}, since {lease['since']}, last sign of life "
+            f"{lease['lastSignOfLifeSeconds']:.0f} s ago, generation {lease['generation']}; {acts}"
+        )
+    records = {record.id: record for record in state.steps}
+    for step in state.plan.steps:
+        record = records.get(step.id)
+        mark = MARKS[record.verdict] if record else " "
+        detail = (
+            f"{record.seconds:6.1f} s  {record.summary}" if record else f"          {step.title}"
+        )
+        lines.append(f"  {mark} {step.id:<22} {detail}")
+    lines += [f"note      {note}" for note in facts["notes"]]
+    if facts["nextStep"]:
+        command = " ".join(state.plan.step(facts["nextStep"]).command)
+        lines.append(f"next      theseus-ci {command}")
+    return "\n".join(lines)

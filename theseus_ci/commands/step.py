@@ -1,0 +1,89 @@
+"""Run one step of a rollout that has begun, in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+
+from theseus_ci.commands.session import Session
+from theseus_ci.errors import EXIT_DONE, UsageError
+from theseus_ci.model import Verdict
+from theseus_ci.plan import Step
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.ending import close
+from theseus_ci.rollout.state import ENDED, PHASE_PROMOTED, PHASE_RUNNING, State
+from theseus_ci.runner import Stage, exit_code, run_step
+
+ARGUMENTS = {"shift": "weight", "bake": "duration"}
+
+
+def run_stage_command(args: argparse.Namespace, stage: Stage) -> int:
+    """The stage as a command: 0 passed, 1 judged bad, 2 usage, 3 could not know."""
+    session = Session(args)
+    return session.guarded(lambda: _act(session, stage))
+
+
+def _act(session: Session, stage: Stage) -> int:
+    rollout = session.open()
+    try:
+        if rollout.state.phase in ENDED:
+            return _ended(session, rollout.state)
+        step = find_step(rollout.state, session.args)
+        if step.id in rollout.state.done() and not session.args.again:
+            session.console.log(f"{step.id} is done already: nothing to do (--again repeats it)")
+            return EXIT_DONE
+        _check_order(rollout, step)
+        session.console.log(f"{step.id}: {step.title}")
+        outcome = run_step(rollout, step, stage, session.args)
+        session.console.log(f"{step.id}: {outcome.verdict.value}: {outcome.summary}")
+        if step.command[0] == "promote" and outcome.verdict is Verdict.PASS:
+            close(rollout, PHASE_PROMOTED)
+        return exit_code(outcome)
+    finally:
+        session.leave(rollout)
+
+
+def find_step(state: State, args: argparse.Namespace) -> Step:
+    """The step that a stage command means. Raises UsageError.
+
+    A weight or duration the plan does not have is a step of its own, outside the plan.
+    """
+    if args.step:
+        return state.plan.step(args.step)
+    command = [args.command]
+    name = ARGUMENTS.get(args.command)
+    if name:
+        command.append(str(getattr(args, name)))
+    if args.command == "performance":
+        command.append("--baseline" if args.baseline else "--compare")
+    planned = [step for step in state.plan.steps if list(step.command) == command]
+    if not planned and name:
+        return Step(
+            id=args.command, command=tuple(command), title=f"{' '.join(command)} (not planned)"
+        )
+    return state.plan.find(command, state.done())
+
+
+def _check_order(rollout: Rollout, step: Step) -> None:
+    """Steps build on each other: one that skips an unfinished step is refused."""
+    state = rollout.state
+    if step not in state.plan.steps:
+        return
+    missing = state.plan.unfinished_before(step, state.done() | {"begin"})
+    if missing and state.phase == PHASE_RUNNING:
+        first = missing[0]
+        raise UsageError(
+            f"{step.id} comes after {first.id}, which has not passed yet",
+            remedy=f"run it first: theseus-ci {' '.join(first.command)}",
+        )
+
+
+def _ended(session: Session, state: State) -> int:
+    command = session.args.command
+    finished = {"promoted": "promote", "rolled back": "rollback"}[state.phase]
+    session.console.log(f"rollout {state.rollout} is {state.phase} already: nothing to do")
+    if command == finished:
+        return EXIT_DONE
+    raise UsageError(
+        f"rollout {state.rollout} has ended ({state.phase}): there is nothing to {command}",
+        remedy="start a new one: theseus-ci begin",
+    )

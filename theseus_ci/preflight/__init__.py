@@ -1,0 +1,1 @@
+"""Everything begin finds out before anything is touched."""

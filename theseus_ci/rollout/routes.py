@@ -1,0 +1,178 @@
+"""Moving traffic: every edit of the routes of a rollout, made and then observed in the mesh.
+
+One edit goes to all VirtualServices of the rollout under one number; a proxy that has it shows
+that number in the marker's answer. Subsets come before the routes that use them and go after.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from theseus_ci.errors import WorldChanged
+from theseus_ci.mesh import headers
+from theseus_ci.mesh.created import new_virtual_service
+from theseus_ci.mesh.destination_rule import edit_destination_rule, new_destination_rule
+from theseus_ci.mesh.drift import drift
+from theseus_ci.mesh.routing import Routing, ServiceHost, Side
+from theseus_ci.mesh.testing_routes import edit_test_routes, secret_in
+from theseus_ci.mesh.virtual_service import edit_virtual_service
+from theseus_ci.model import Object
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.state import Ref, State, Subset
+
+
+def service_host(state: State) -> ServiceHost:
+    return ServiceHost(state.service, state.namespace)
+
+
+def side(subset: Subset | None) -> Side | None:
+    """The state's subset as the mesh functions take it."""
+    if subset is None:
+        return None
+    return Side(subset.name, dict(subset.labels), subset.owned, subset.stands_for)
+
+
+def routing(rollout: Rollout, secret: str) -> Routing:
+    """What the state wants of the mesh now."""
+    state = rollout.state
+    return Routing(
+        service=service_host(state),
+        rollout=state.rollout,
+        edit=state.edit,
+        previous=side(state.routes.previous),
+        candidate=side(state.routes.candidate),
+        weight=state.weight,
+        previous_routed=state.previous_routed,
+        candidate_routed=state.candidate_routed,
+        matchers=rollout.config.matchers if state.candidate_routed else (),
+        secret=secret,
+        replaces=frozenset(state.routes.replaces),
+    )
+
+
+def new_secret() -> str:
+    """A value for the secret header; from then on it lives in the VirtualServices alone."""
+    return secrets.token_urlsafe(24)
+
+
+def find_secret(rollout: Rollout) -> str:
+    """The header value that opens the test routes, "" when no VirtualService carries one."""
+    for ref in rollout.state.routes.virtual_services:
+        obj = rollout.editor.read(ref)
+        found = secret_in(obj, service_host(rollout.state)) if obj is not None else None
+        if found:
+            return found
+    return ""
+
+
+def secret(rollout: Rollout) -> str:
+    """As `find_secret`. Raises WorldChanged when somebody has removed the test routes."""
+    found = find_secret(rollout)
+    if not found:
+        names = ", ".join(str(ref) for ref in rollout.state.routes.virtual_services)
+        raise WorldChanged(
+            f"the test routes of this rollout are gone from {names}",
+            remedy="theseus-ci rollback, then begin again",
+        )
+    return found
+
+
+def test_headers(rollout: Rollout, to: str) -> dict[str, str]:
+    """Headers that take a test's request to a version (headers.TO_CANDIDATE …); secret."""
+    return headers.request_headers(secret(rollout), to)
+
+
+def edit_subsets(rollout: Rollout, act: str) -> None:
+    """Put the subsets that the routing needs into the DestinationRule, creating it if absent."""
+    state = rollout.state
+    ref = state.routes.destination_rule
+    if ref in state.routes.created and rollout.editor.read(ref) is None:
+        rule = new_destination_rule(
+            service_host(state),
+            routing(rollout, ""),
+            traffic_policy=state.routes.traffic_policy,
+            name=ref.name,
+        )
+        rollout.editor.create(rule, f"{act}: create {ref}")
+        return
+    rollout.editor.edit(
+        ref, lambda rule: edit_destination_rule(rule, routing(rollout, "")), f"{act}: edit {ref}"
+    )
+
+
+def edit_routes(
+    rollout: Rollout,
+    act: str,
+    *,
+    secret_value: str,
+    production: bool = True,
+    observe: bool = True,
+    create: bool = True,
+) -> bool:
+    """Bring every VirtualService to what the state wants; wait until the mesh shows it.
+
+    Returns whether anything was written. A finished edit is recognised and not made again. With
+    `create` False, objects that are absent stay so; with `production` False only the test routes
+    are laid, and production's entries stay as users wrote them.
+    """
+    state = rollout.state
+    refs = [ref for ref in state.routes.virtual_services if create or rollout.editor.read(ref)]
+    if not refs:
+        return False
+
+    def edited(obj: Object) -> Object:
+        edit = edit_virtual_service if production else edit_test_routes
+        return edit(obj, routing(rollout, secret_value))
+
+    if not _all_show(rollout, refs, edited):
+        state.edit += 1
+    wrote = False
+    for ref in refs:
+        wrote = _edit_one(rollout, ref, act, edited) or wrote
+    if wrote:
+        state.edited_at = rollout.clock.now()
+    if observe:
+        observe_edit(rollout, secret_value)
+    return wrote
+
+
+def observe_edit(rollout: Rollout, secret_value: str) -> None:
+    """Wait until the mesh shows the last edit: by asking, or by settling where nobody can ask."""
+    state = rollout.state
+    if rollout.view.can_observe:
+        rollout.view.await_edit(secret_value, state.edit)
+    else:
+        rollout.view.await_settled(state.edited_at, f"edit {state.edit} of the routes")
+
+
+def report_drift(rollout: Rollout, secret_value: str) -> None:
+    """Tell people what somebody else has changed in the routes; it is kept."""
+    wanted = routing(rollout, secret_value)
+    for ref in rollout.state.routes.virtual_services:
+        obj = rollout.editor.read(ref)
+        for sentence in drift(obj, wanted) if obj is not None else [f"{ref} is gone"]:
+            rollout.note(sentence)
+
+
+def _edit_one(rollout: Rollout, ref: Ref, act: str, edited: Callable[[Object], Object]) -> bool:
+    state = rollout.state
+    if ref in state.routes.created and rollout.editor.read(ref) is None:
+        made = new_virtual_service(
+            service_host(state),
+            hosts=state.routes.hosts,
+            gateways=rollout.config.gateways,
+            http=not state.routes.tcp_ports,
+            tcp_ports=state.routes.tcp_ports,
+            name=ref.name,
+        )
+        return rollout.editor.create(edited(made), f"{act}: create {ref}")[1]
+    return rollout.editor.edit(ref, edited, f"{act}: edit {ref}")[1]
+
+
+def _all_show(rollout: Rollout, refs: list[Ref], edited: Callable[[Object], Object]) -> bool:
+    for ref in refs:
+        obj = rollout.editor.read(ref)
+        if obj is None or edited(obj) != obj:
+            return False
+    return True

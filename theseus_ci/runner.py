@@ -1,0 +1,146 @@
+"""One step of a rollout: fence, act, judge, brake, save, report.
+
+A stage returns what it found; everything around it is the same for all of them and stands here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from theseus_ci.errors import EXIT_BAD_RELEASE, EXIT_CANNOT_KNOW, EXIT_DONE, TheseusError
+from theseus_ci.model import CheckResult, Outcome, Verdict
+from theseus_ci.plan import Step
+from theseus_ci.report.junit import write_report
+from theseus_ci.rollout import brake
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.state import StepRecord
+
+EXIT_CODES = {
+    Verdict.PASS: EXIT_DONE,
+    Verdict.SKIPPED: EXIT_DONE,
+    Verdict.FAIL: EXIT_BAD_RELEASE,
+    Verdict.ERROR: EXIT_CANNOT_KNOW,
+}
+
+
+class Stage(Protocol):
+    """A module of theseus_ci.stages."""
+
+    SUMMARY: str
+    DESCRIPTION: str
+    CASES: Sequence[str]
+
+    @staticmethod
+    def configure(parser: argparse.ArgumentParser) -> None: ...
+
+    @staticmethod
+    def run(rollout: Rollout, args: argparse.Namespace) -> Outcome: ...
+
+
+def run_step(rollout: Rollout, step: Step, stage: Stage, args: argparse.Namespace) -> Outcome:
+    """Run one step, whatever happens record it and write its report; errors pass through.
+
+    A candidate judged bad while it carries traffic loses it before this returns.
+    """
+    rollout.editor.step = step.id
+    started = rollout.clock.now()
+    try:
+        outcome = _skipped(step) if step.skip_reason else _named(step, stage.run(rollout, args))
+    except TheseusError as error:
+        failure = _error(error)
+        _record(rollout, step, failure, started)
+        _report(rollout, step, stage, failure, started)
+        raise
+    if outcome.verdict is Verdict.FAIL:
+        brake.pull(rollout, f"{step.id}: {outcome.summary}")
+    _record(rollout, step, outcome, started)
+    _report(rollout, step, stage, outcome, started)
+    rollout.store.save(rollout.state)
+    return outcome
+
+
+def exit_code(outcome: Outcome) -> int:
+    """0 done or passed, 1 the release is bad, 3 could not know."""
+    return EXIT_CODES[outcome.verdict]
+
+
+def _skipped(step: Step) -> Outcome:
+    result = CheckResult(
+        name=step.command[0], verdict=Verdict.SKIPPED, message=step.skip_reason, seconds=0.0
+    )
+    return Outcome(verdict=Verdict.SKIPPED, summary=step.skip_reason, results=(result,))
+
+
+def _named(step: Step, outcome: Outcome) -> Outcome:
+    """An outcome with at least one case, so that the report is never empty."""
+    if outcome.results:
+        return outcome
+    result = CheckResult(
+        name=step.command[0], verdict=outcome.verdict, message=outcome.summary, seconds=0.0
+    )
+    return msgspec.structs.replace(outcome, results=(result,))
+
+
+def _error(error: Exception) -> Outcome:
+    message = str(error)
+    remedy = getattr(error, "remedy", "")
+    result = CheckResult(
+        name="completed", verdict=Verdict.ERROR, message=message, seconds=0.0, expected=remedy
+    )
+    return Outcome(verdict=Verdict.ERROR, summary=message, results=(result,))
+
+
+def _record(rollout: Rollout, step: Step, outcome: Outcome, started: float) -> None:
+    """Replace an earlier record of the same step: the state says how it stands, not how it went."""
+    state = rollout.state
+    record = StepRecord(
+        id=step.id,
+        verdict=outcome.verdict,
+        summary=outcome.summary,
+        started=started,
+        seconds=rollout.clock.now() - started,
+        weight=state.weight,
+        results=tuple(msgspec.structs.replace(result, evidence="") for result in outcome.results),
+    )
+    state.steps = [one for one in state.steps if one.id != step.id] + [record]
+
+
+def _report(rollout: Rollout, step: Step, stage: Stage, outcome: Outcome, started: float) -> None:
+    state = rollout.state
+    expected = ["completed", *expected_cases(rollout, stage)]
+    results = list(outcome.results)
+    if outcome.verdict is not Verdict.ERROR or results[0].name != "completed":
+        done = CheckResult(
+            name="completed",
+            verdict=Verdict.PASS,
+            message=outcome.summary,
+            seconds=rollout.clock.now() - started,
+        )
+        results.insert(0, done)
+    write_report(
+        rollout.world.reports / f"{step.id}.xml",
+        service=state.service,
+        stage=step.id,
+        results=results,
+        expected_names=expected,
+        skipped_reason=f"not reached: {outcome.summary}",
+        started=started,
+        properties={
+            "rollout": state.rollout,
+            "previous": state.previous.deployment if state.previous else "",
+            "candidate": state.candidate.deployment,
+            "weight": str(state.weight),
+        },
+    )
+
+
+def expected_cases(rollout: Rollout, stage: Stage) -> tuple[str, ...]:
+    """The names that the stage's report always holds."""
+    cases = tuple(stage.CASES)
+    if cases == ("smoke",) and rollout.config.smoke:
+        return tuple(check.name for check in rollout.config.smoke)
+    return cases

@@ -1,0 +1,44 @@
+"""await-scale-down: watch until the previous version has shrunk."""
+
+from __future__ import annotations
+
+import argparse
+
+from theseus_ci.errors import CannotKnow
+from theseus_ci.model import Outcome
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.readiness import await_scaled_down
+from theseus_ci.stages.result import passed, skipped
+from theseus_ci.stages.scale_down_previous import REMAINING
+
+SUMMARY = "wait until the previous version has scaled down to one pod"
+DESCRIPTION = """\
+Watches the Deployment until it has one pod (deadline waits.scaleDown, default 15m: an autoscaler
+waits five minutes by itself before it scales down)."""
+CASES = ("scaled-down",)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """No options of its own."""
+
+
+def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
+    previous = rollout.state.previous
+    if previous is None:
+        return skipped("scaled-down", "there is no previous version")
+    problem = await_scaled_down(
+        rollout.cluster,
+        rollout.clock,
+        namespace=rollout.state.namespace,
+        deployment=previous.deployment,
+        at_most=REMAINING,
+        seconds=float(rollout.config.waits.scale_down),
+        alive=rollout.alive,
+        said=rollout.world.progress,
+    )
+    if problem:
+        raise CannotKnow(
+            problem,
+            remedy="see why: kubectl describe hpa; waits.scaleDown sets the deadline",
+        )
+    return passed("scaled-down", f"{previous.deployment} has {REMAINING} pod left")

@@ -1,0 +1,142 @@
+"""bake: let time pass under watch."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from theseus_ci.config.performance import ErrorRate, Performance, Request
+from theseus_ci.measure import SlicePair
+from theseus_ci.model import Outcome
+from theseus_ci.quantities import Duration
+from theseus_ci.rollout.capacity import replicas_for
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.readiness import (
+    first_problem,
+    ready_replicas,
+    restarts_by_pod,
+    selector_text,
+)
+from theseus_ci.rollout.routes import report_drift, secret
+from theseus_ci.stages.performance import load_target
+from theseus_ci.stages.result import failed, passed
+
+SUMMARY = "wait DURATION, watching the candidate"
+DESCRIPTION = """\
+Waits while a few requests a second (bake.rate, default 5) go to both versions through their test
+routes, and the candidate's pods are watched. Ends early, with exit 1, when the candidate's answers
+go bad, its pods restart, or fewer are ready than its traffic needs."""
+EXAMPLE = "theseus-ci bake 2m"
+CASES = ("pods", "answers")
+SLICE = 5  # requests between two looks at the pods
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("duration", type=duration, metavar="DURATION", help="500ms, 30s, 1m30s, 2h")
+
+
+def duration(text: str) -> Duration:
+    """A duration from the command line."""
+    try:
+        return Duration.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
+    watch = _Watch(rollout, args.duration)
+    problem = watch.answers() if rollout.view.can_observe else watch.pods_only()
+    report_drift(rollout, secret(rollout))
+    if problem is not None:
+        name, sentence = problem
+        return failed(name, f"{sentence}, {watch.waited:.0f} s into the bake")
+    return passed(
+        "answers", f"{watch.requests} requests and all pods were fine for {args.duration}"
+    )
+
+
+class _Watch:
+    """What is seen of the candidate while time passes."""
+
+    def __init__(self, rollout: Rollout, seconds: float) -> None:
+        self._rollout = rollout
+        self._seconds = seconds
+        self._started = rollout.clock.monotonic()
+        self._restarts = restarts_by_pod(self._pods())
+        self._wanted = replicas_for(rollout, rollout.state.weight)
+        self._looked = 0.0
+        self.requests = 0
+
+    @property
+    def waited(self) -> float:
+        return self._rollout.clock.monotonic() - self._started
+
+    def answers(self) -> tuple[str, str] | None:
+        """Watch pods and answers; the case and the sentence of what is wrong, or None."""
+        rates = (self._rollout.config.performance or _NO_PERFORMANCE).error_rate
+        judge: Callable[[SlicePair], str | None] = self._rollout.world.judge.watch(rates)
+        for pair in self._pairs():
+            self.requests += sum(len(one.latencies) for one in pair.slices)
+            alarm = judge(pair)
+            if alarm is not None:
+                return "answers", alarm
+            problem = self._look()
+            if problem:
+                return "pods", problem
+            if self.waited >= self._seconds:
+                return None
+        return None
+
+    def pods_only(self) -> tuple[str, str] | None:
+        """Watch the pods alone: there is no entrypoint for answers."""
+        while self.waited < self._seconds:
+            problem = self._look()
+            if problem:
+                return "pods", problem
+            self._rollout.clock.pause(min(1.0, max(0.0, self._seconds - self.waited)))
+        return None
+
+    def _pairs(self) -> Iterator[SlicePair]:
+        rollout = self._rollout
+        configured = rollout.config.performance or _NO_PERFORMANCE
+        requests = configured.requests or (Request(path=rollout.view.path),)
+        load = msgspec.structs.replace(
+            configured,
+            requests=requests,
+            rate=rollout.config.bake.rate,
+            max_duration=Duration(self._seconds + 60),
+        )
+        return rollout.world.load.pairs(
+            load_target(rollout), load, seed=1, stopped=rollout.world.stopped, slice_size=SLICE
+        )
+
+    def _look(self) -> str:
+        """What is wrong with the candidate's pods; "" when nothing is."""
+        rollout = self._rollout
+        rollout.alive()
+        left = max(0.0, self._seconds - self.waited)
+        rollout.world.progress(f"baking, {left:.0f} s left, {self.requests} requests fine")
+        if self.waited - self._looked < LOOK_SECONDS:
+            return ""
+        self._looked = self.waited
+        pods = self._pods()
+        for name, count in restarts_by_pod(pods).items():
+            if count > self._restarts.get(name, 0):
+                return f"pod {name} has restarted: {first_problem(pods) or 'it crashed'}"
+        deployment = rollout.editor.read(rollout.deployment(rollout.state.candidate.deployment))
+        ready = ready_replicas(deployment)
+        if ready < self._wanted:
+            why = first_problem(pods) or "no pod says why"
+            return f"only {ready} of {self._wanted} pods are ready: {why}"
+        return ""
+
+    def _pods(self) -> list[dict[str, object]]:
+        state = self._rollout.state
+        labels = selector_text(state.candidate.pod_labels)
+        return self._rollout.cluster.list("Pod", state.namespace, labels=labels)
+
+
+LOOK_SECONDS = 1.0
+_NO_PERFORMANCE = Performance(requests=(), rate=1, error_rate=ErrorRate())

@@ -1,0 +1,35 @@
+"""dark-route: let requests that match reach the candidate, and nobody else's."""
+
+from __future__ import annotations
+
+import argparse
+
+from theseus_ci.model import Outcome
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.routes import edit_routes, edit_subsets, secret
+from theseus_ci.stages.result import passed
+
+SUMMARY = "send matching requests (header, cookie, user agent) to the candidate"
+DESCRIPTION = """\
+Adds the candidate's subset, then a twin of every production route that sends to the service: the
+same match, rewrite, timeout and retries, but only for requests with this rollout's secret header
+(automated tests) or one of the matchers of theseus.yaml (people), and to the candidate."""
+CASES = ("route",)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """No options of its own."""
+
+
+def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
+    state = rollout.state
+    value = secret(rollout)
+    state.candidate_routed = True
+    edit_subsets(rollout, "subset for the candidate")
+    edit_routes(rollout, "dark route to the candidate", secret_value=value, observe=False)
+    people = len(rollout.config.matchers)
+    return passed(
+        "route",
+        f"tests reach {state.candidate.deployment} through the secret header, people through "
+        f"{people} matcher{'' if people == 1 else 's'}",
+    )

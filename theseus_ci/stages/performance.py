@@ -1,0 +1,110 @@
+"""performance: measure the candidate beside the previous version, and judge."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from collections.abc import Generator, Iterator
+
+from theseus_ci.errors import ConfigError, UsageError
+from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair
+from theseus_ci.mesh import headers
+from theseus_ci.model import Outcome, Verdict
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.routes import test_headers
+from theseus_ci.stages.result import skipped
+
+SUMMARY = "measure previous and candidate side by side, and judge"
+DESCRIPTION = """\
+Sends the requests of theseus.yaml at the given rate, in slices to the previous version and to the
+candidate in turn, through their test routes. --baseline keeps the measurements as this rollout's
+first run; --compare also holds the candidate against that first run (anchorTolerance, default
+30 %). Tolerances (default 10/15/25 % for p50/p95/p99) are against the previous version beside
+it."""
+EXAMPLE = "theseus-ci performance --baseline"
+CASES = (
+    "load-valid",
+    "errors",
+    *(f"{kind}-{quantile}" for kind in ("latency", "anchor") for quantile in ("p50", "p95", "p99")),
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    mode = parser.add_mutually_exclusive_group(required=True)
+    mode.add_argument("--baseline", action="store_true", help="the first run of this rollout")
+    mode.add_argument("--compare", action="store_true", help="a later run")
+
+
+def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
+    state = rollout.state
+    performance = rollout.config.performance
+    if performance is None:
+        return skipped("load-valid", "theseus.yaml has no performance section")
+    target = load_target(rollout)
+    pairs = rollout.world.load.pairs(
+        target, performance, seed=secrets.randbits(32), stopped=rollout.world.stopped
+    )
+    rollout.log(
+        f"measuring {' and '.join(arm.version for arm in target.arms)} at "
+        f"{performance.rate:g} requests a second, at most {performance.max_duration}"
+    )
+    watched = _watched(rollout, pairs)
+    if args.baseline:
+        judgement = rollout.world.judge.baseline(watched, performance)
+        _keep_baseline(rollout, judgement)
+    else:
+        anchor = state.baseline.get("candidate")
+        if anchor is None and len(target.arms) == 1:
+            raise UsageError(
+                "there is no first run to compare with, and no previous version beside it",
+                remedy="theseus-ci performance --baseline first",
+            )
+        judgement = rollout.world.judge.compare(watched, performance, anchor)
+    rollout.clock.check()
+    return Outcome(
+        verdict=judgement.verdict,
+        summary=judgement.sentence,
+        results=tuple(rollout.world.judge.results(judgement)),
+    )
+
+
+def load_target(rollout: Rollout) -> LoadTarget:
+    """Both versions through their test routes; the candidate alone once the other is drained."""
+    state = rollout.state
+    entrypoints = rollout.config.all_entrypoints()
+    if not entrypoints:
+        raise ConfigError(
+            "nothing can be measured without an entrypoint",
+            where="theseus.yaml: entrypoint",
+            remedy="give the URL at which tests enter the mesh, or drop the performance section",
+        )
+    candidate = Arm(version="candidate", headers=test_headers(rollout, headers.TO_CANDIDATE))
+    if state.previous is None or not state.previous_routed:
+        arms: tuple[Arm, ...] = (candidate,)
+    else:
+        previous = Arm(version="previous", headers=test_headers(rollout, headers.TO_PREVIOUS))
+        arms = (previous, candidate)
+    return LoadTarget(url=entrypoints[0], host=rollout.config.host or "", arms=arms)
+
+
+def _watched(rollout: Rollout, pairs: Iterator[SlicePair]) -> Iterator[SlicePair]:
+    """The same pairs, the lease renewed and progress told between them."""
+    requests = 0
+    try:
+        for pair in pairs:
+            rollout.alive()
+            requests += sum(len(one.latencies) for one in pair.slices)
+            rollout.world.progress(f"{requests} requests measured")
+            yield pair
+    finally:
+        if isinstance(pairs, Generator):
+            pairs.close()
+
+
+def _keep_baseline(rollout: Rollout, judgement: Judgement) -> None:
+    """The first run is this rollout's anchor; a bad one is kept out."""
+    if judgement.verdict is not Verdict.PASS:
+        return
+    rollout.state.baseline = {"candidate": judgement.candidate}
+    if judgement.previous is not None:
+        rollout.state.baseline["previous"] = judgement.previous

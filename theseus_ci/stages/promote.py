@@ -1,0 +1,104 @@
+"""promote: all tests have passed; the previous version goes, the candidate stays."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+
+from theseus_ci.errors import UsageError
+from theseus_ci.mesh.destination_rule import adopt_candidate
+from theseus_ci.mesh.promotion import final_side, references
+from theseus_ci.mesh.routing import Side
+from theseus_ci.model import Object, Outcome
+from theseus_ci.rollout.autoscaler import candidate_autoscaler
+from theseus_ci.rollout.capacity import raise_candidate, replicas_for
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.ending import delete_version, restore_routes, restore_rule, unstamp_all
+from theseus_ci.rollout.routes import edit_routes, find_secret, routing
+from theseus_ci.rollout.state import PHASE_PROMOTING, Subset
+from theseus_ci.stages.autoscale import create_autoscaler
+from theseus_ci.stages.result import passed
+
+SUMMARY = "all passed: delete the previous version, end the rollout"
+DESCRIPTION = """\
+Deletes the previous version's Deployment and autoscaler, gives routes and subsets the shape they
+had before the rollout but for the version that carries the traffic, removes everything else this
+rollout has made, and releases the lease. From its first deletion on there is no rollback, only
+running promote again."""
+CASES = ("promoted",)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """No options of its own."""
+
+
+def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
+    state = rollout.state
+    if state.weight != 100 or (state.previous is not None and state.previous_routed):
+        raise UsageError(
+            "the previous version is still in the routes: deleting it would lose requests",
+            remedy="theseus-ci shift 100, then drain-previous, first",
+        )
+    secret = find_secret(rollout)
+    if state.previous is not None:
+        rollout.view.await_settled(state.edited_at, f"before {state.previous.deployment} goes")
+        state.phase = PHASE_PROMOTING
+        delete_version(rollout, state.previous)
+    final = _lasting_subset(rollout, secret)
+    restore_routes(rollout, "candidate", final, secret)
+    restore_rule(rollout, "candidate")
+    _settle_autoscaler(rollout)
+    unstamp_all(rollout, [*state.created, *state.adopted])
+    return passed("promoted", f"{state.candidate.deployment} is the version that runs")
+
+
+def _lasting_subset(rollout: Rollout, secret: str) -> Side | None:
+    """Put the candidate's subset where the user had the previous version's, and move the routes
+    there; the side that production's routes name from now on."""
+    state = rollout.state
+    wanted = routing(rollout, secret)
+    ref = state.routes.destination_rule
+    rule = rollout.editor.read(ref)
+    refs = state.routes.virtual_services
+    objects = [obj for obj in map(rollout.editor.read, refs) if obj is not None]
+    final = final_side(wanted, objects, rule, objects)
+    if final == wanted.candidate or rule is None:
+        return final
+    previous = wanted.previous
+    assert previous is not None
+    keep = bool(references(wanted.service, previous.subset, objects))
+    rollout.editor.edit(
+        ref,
+        lambda found: adopt_candidate(found, wanted, final, keep_previous=keep),
+        f"put subset {final.subset} in the place of {previous.subset}",
+    )
+    state.routes = state.routes.with_candidate(
+        Subset(name=final.subset, labels=dict(final.labels), owned=final.owned)
+    )
+    edit_routes(rollout, f"routes to subset {final.subset}", secret_value=secret)
+    rollout.view.await_settled(state.edited_at, "before the rollout's own routes go")
+    return final
+
+
+def _settle_autoscaler(rollout: Rollout) -> None:
+    """The candidate's autoscaler gets its own minimum; one that had to wait is made now."""
+    state = rollout.state
+    if state.overlapping and state.candidate.hpa is None:
+        wanted = candidate_autoscaler(rollout)
+        if wanted is not None:
+            create_autoscaler(rollout, wanted)
+    if state.candidate.hpa is None:
+        raise_candidate(rollout, replicas_for(rollout, 100))
+        return
+    own = state.candidate_hpa_min or 1
+
+    def minimum(hpa: Object) -> Object:
+        wanted = copy.deepcopy(hpa)
+        wanted["spec"]["minReplicas"] = own
+        return wanted
+
+    rollout.editor.edit(
+        rollout.autoscaler(state.candidate.hpa),
+        minimum,
+        f"give autoscaler {state.candidate.hpa} its own minimum of {own}",
+    )

@@ -1,0 +1,135 @@
+"""rollback: put everything back: capacity first, then traffic, then the rest.
+
+What to do is computed from what is found in the cluster, not from what the state believes: every
+part looks first, and a part that is done already changes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+
+from theseus_ci.errors import CannotKnow, MeshUnobserved
+from theseus_ci.model import Object, Outcome
+from theseus_ci.rollout.capacity import await_version, restore_previous
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.ending import delete_version, restore_routes, restore_rule, unstamp_all
+from theseus_ci.rollout.previous import released
+from theseus_ci.rollout.routes import edit_routes, find_secret, new_secret
+from theseus_ci.rollout.state import PHASE_ROLLING_BACK
+from theseus_ci.stages.result import passed
+
+SUMMARY = "put everything back: capacity first, then traffic, then the rest"
+DESCRIPTION = """\
+Gives the previous version its replicas and autoscaler bounds back and waits until its pods are
+ready, moves all production traffic to it and sees that in the mesh, waits until the candidate is
+quiet, then removes the candidate and everything else this rollout has made. Can be run at any point
+of a rollout, from any workspace, as often as needed."""
+CASES = ("rolled-back",)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--unobserved",
+        action="store_true",
+        help="go on by the settle time alone where an entrypoint does not show an edit",
+    )
+
+
+def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
+    state = rollout.state
+    rollout.editor.recovering = True
+    _check_possible(rollout)
+    state.phase = PHASE_ROLLING_BACK
+    secret = find_secret(rollout) or new_secret()
+    if state.previous is not None:
+        _capacity_back(rollout)
+    if _has_routes(rollout):
+        _traffic_back(rollout, secret, unobserved=args.unobserved)
+    delete_version(rollout, state.candidate)
+    for ref in [one for one in state.created if one.kind not in ("Deployment",)]:
+        rollout.editor.delete(ref, f"delete {ref}, which came with the candidate")
+    _restore_routes(rollout, secret, unobserved=args.unobserved)
+    restore_rule(rollout, "previous")
+    _release_previous(rollout)
+    unstamp_all(rollout, [*state.touches, *state.adopted])
+    carrier = state.previous.deployment if state.previous else "nothing, as before"
+    return passed("rolled-back", f"everything is as it was: production runs {carrier}")
+
+
+def _check_possible(rollout: Rollout) -> None:
+    previous = rollout.state.previous
+    if previous is None or rollout.editor.read(rollout.deployment(previous.deployment)) is not None:
+        return
+    raise CannotKnow(
+        f"the previous version {previous.deployment} is gone: there is nothing to go back to",
+        remedy="if promote was under way, finish it: theseus-ci promote; else deploy the previous "
+        "version again",
+    )
+
+
+def _capacity_back(rollout: Rollout) -> None:
+    previous = rollout.state.previous
+    assert previous is not None
+    replicas = restore_previous(rollout)
+    readiness = await_version(rollout, previous, replicas)
+    if readiness.problem:
+        raise CannotKnow(
+            f"the previous version cannot take the traffic back yet: {readiness.problem}",
+            remedy="traffic stays where it is; mend that, then run theseus-ci rollback again",
+        )
+
+
+def _has_routes(rollout: Rollout) -> bool:
+    adopted = set(rollout.state.adopted)
+    return any(ref in adopted for ref in rollout.state.routes.virtual_services)
+
+
+def _traffic_back(rollout: Rollout, secret: str, *, unobserved: bool) -> None:
+    """All to the previous version, the candidate's routes gone, its last requests answered."""
+    state = rollout.state
+    state.weight = 0
+    state.previous_routed = True
+    state.candidate_routed = False
+    _drop_vanished(rollout)
+    try:
+        edit_routes(
+            rollout, "all traffic to the previous version", secret_value=secret, create=False
+        )
+    except MeshUnobserved as error:
+        if not unobserved:
+            raise
+        rollout.note(f"going on unobserved: {error}")
+    rollout.view.await_settled(state.edited_at, f"draining {state.candidate.deployment}")
+
+
+def _drop_vanished(rollout: Rollout) -> None:
+    """A VirtualService that somebody has deleted meanwhile cannot be put back by us."""
+    for ref in rollout.state.routes.virtual_services:
+        if rollout.editor.read(ref) is None and ref not in rollout.state.routes.created:
+            rollout.note(f"{ref} was deleted during the rollout; it is not restored")
+
+
+def _restore_routes(rollout: Rollout, secret: str, *, unobserved: bool) -> None:
+    try:
+        restore_routes(rollout, "previous", None, secret)
+    except MeshUnobserved as error:
+        if not unobserved:
+            raise
+        rollout.note(f"going on unobserved: {error}")
+
+
+def _release_previous(rollout: Rollout) -> None:
+    """Take pause and stamp off the previous version."""
+    state = rollout.state
+    if state.previous is None:
+        return
+    rollout.editor.unstamp(
+        rollout.deployment(state.previous.deployment),
+        lambda found: _as_before(rollout, found),
+        f"release {state.previous.deployment}",
+    )
+
+
+def _as_before(rollout: Rollout, deployment: Object) -> Object:
+    return released(rollout, copy.deepcopy(deployment))
