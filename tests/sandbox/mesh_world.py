@@ -230,11 +230,11 @@ class World:
             "DestinationRule", service, {"spec": {"host": service, "subsets": subsets, **spec}}
         )
 
-    def open_gateway(self, *hosts: str) -> None:
+    def open_gateway(self, *hosts: str, name: str = "entry") -> None:
         port = {"number": 80, "name": "http", "protocol": "HTTP"}
         servers = [{"port": port, "hosts": list(hosts) or ["*"]}]
         content = {"spec": {"selector": {"istio": "ingressgateway"}, "servers": servers}}
-        self.apply("Gateway", "entry", content)
+        self.apply("Gateway", name, content)
 
     def routes(self, name: str, *http_entries: Object, **spec: Any) -> None:
         """A VirtualService at the gateway, for the host NAME.NAMESPACE.example.com."""

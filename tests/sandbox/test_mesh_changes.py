@@ -180,6 +180,24 @@ def test_what_envoy_refuses_hinders_nothing_else(shop: World) -> None:
     assert shop.warnings("other") == []
 
 
+def test_the_faulty_object_is_named_also_when_another_brings_it_to_light(shop: World) -> None:
+    """A VirtualService bound to no Gateway yet is in no route table: nobody has looked at it."""
+    late = {"gateways": ["late"]}
+    broken = route(to("web", "v1"), match=[{"uri": {"regex": "/(?=a)"}}])
+    shop.routes("broken", broken, **late)
+    shop.routes("web", route(to("web", "v1")), **late)
+    shop.routes("other", route(to("web", "v2")))
+    eventually(lambda: answered_by(shop, "other") == "web-v2")
+    assert shop.warnings("broken") == []
+    shop.open_gateway(name="late")
+    eventually(lambda: answered_by(shop, "web") == "web-v1")
+    assert eventually(lambda: shop.warnings("broken"))[0]["reason"] == "RejectedByEnvoy"
+    assert shop.gateway.get(shop.host("broken"), "/a").status == 404
+    assert shop.warnings("late") == shop.warnings("web") == []
+    shop.routes("broken", route(to("web", "v2"), match=[{"uri": {"regex": "/a"}}]), **late)
+    eventually(lambda: answered_by(shop, "broken", "/a") == "web-v2")
+
+
 def _warned(world: World, name: str) -> bool:
     return bool(world.warnings(name))
 
