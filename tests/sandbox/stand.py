@@ -202,6 +202,13 @@ class World:
         elif not pod.get("status", {}).get("podIP") and self.may_start(pod):
             self._background(self.start_pod, pod)
 
+    async def emptied(self) -> None:
+        """Let all pods stop, so that the namespace can go."""
+        self.may_stop = lambda _: True
+        for pod in list(self.pods.objects.values()):
+            self.changed("MODIFIED", pod)
+        await self.pods.until(lambda: not self.pods.objects, DEADLINE_SECONDS)
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -288,11 +295,12 @@ async def world(kubeconfig: Path) -> AsyncIterator[World]:
             yield stage
             assert not stage.problems, stage.problems
         finally:
+            await client.delete(f"/api/v1/namespaces/{namespace}")
+            await stage.emptied()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await stage.close()
-            await client.delete(f"/api/v1/namespaces/{namespace}")
 
 
 def workload(name: str, replicas: int = 3, image: str = "one", **spec: Any) -> Object:

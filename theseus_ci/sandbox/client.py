@@ -22,7 +22,22 @@ from typing import Any
 
 import aiohttp
 
-from theseus_ci.sandbox.kubeconfig import Access, load_access
+from theseus_ci.sandbox.api_errors import ApiError, error_from, error_of_status, unreachable
+from theseus_ci.sandbox.kubeconfig import Access, KubeconfigError, load_access
+
+__all__ = [
+    "JSON_PATCH",
+    "MERGE_PATCH",
+    "STRATEGIC_PATCH",
+    "ApiClient",
+    "ApiError",
+    "Informer",
+    "Key",
+    "Object",
+    "Objects",
+    "items_of",
+    "key_of",
+]
 
 log = logging.getLogger(__name__)
 
@@ -43,42 +58,26 @@ Key = tuple[str, str]
 ChangeCallback = Callable[[str, Object], None]
 
 
-class ApiError(Exception):
-    """A request that did not succeed.
+class ApiClient:
+    """Requests to one API server; use as an async context manager.
 
-    `status` is the HTTP status, 0 when no answer came (then `reason` is "Unreachable"); `reason`
-    is the machine-readable one of the API's Status object, for example "Conflict".
+    When the server cannot be reached or no longer knows us, the kubeconfig is read again: a server
+    that was set up anew has another port and other certificates.
     """
 
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(f"{status} {reason}: {message}")
-        self.status = status
-        self.reason = reason
-        self.message = message
-
-
-class ApiClient:
-    """Requests to one API server; use as an async context manager."""
-
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, kubeconfig: Path | None = None) -> None:
         self._access = access
+        self._kubeconfig = kubeconfig
         self._session: aiohttp.ClientSession | None = None
+        self._retired: list[aiohttp.ClientSession] = []
 
     @classmethod
     def from_kubeconfig(cls, path: Path) -> ApiClient:
         """Use the file's current context; raises KubeconfigError."""
-        return cls(load_access(path))
+        return cls(load_access(path), path)
 
     async def __aenter__(self) -> ApiClient:
-        headers = {"Accept": "application/json", "User-Agent": "theseus-ci-sandbox"}
-        if self._access.token is not None:
-            headers["Authorization"] = f"Bearer {self._access.token}"
-        tls: ssl.SSLContext | bool = self._access.tls or True
-        self._session = aiohttp.ClientSession(
-            headers=headers,
-            connector=aiohttp.TCPConnector(ssl=tls),
-            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
-        )
+        self._session = _session(self._access)
         return self
 
     async def __aexit__(
@@ -87,9 +86,12 @@ class ApiClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        sessions, self._retired = self._retired, []
         if self._session is not None:
-            await self._session.close()
+            sessions.append(self._session)
             self._session = None
+        for session in sessions:
+            await session.close()
 
     async def get(self, path: str, **query: str) -> Object:
         """The object at `path`, or the whole list object of a collection."""
@@ -152,7 +154,7 @@ class ApiClient:
             async for line in _lines(answer.content):
                 event = json.loads(line)
                 if event["type"] == "ERROR":
-                    raise _error_of_status(event["object"])
+                    raise error_of_status(event["object"])
                 yield event["type"], event["object"]
 
     def _open(self) -> aiohttp.ClientSession:
@@ -187,7 +189,7 @@ class ApiClient:
             async with self._open().request(method, url, **options) as answer:
                 try:
                     if answer.status >= 400:
-                        raise _error_from(answer.status, answer.reason, await answer.read())
+                        raise error_from(answer.status, answer.reason, await answer.read())
                     yield answer
                 finally:
                     # Left early: a graceful end of TLS would outlast the event loop.
@@ -195,7 +197,26 @@ class ApiClient:
                         answer.connection.transport.abort()
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
             # ValueError: no JSON, since the connection broke or this is no API server.
-            raise _unreachable(method, path, error) from error
+            self._reload()
+            raise unreachable(method, path, error) from error
+        except ApiError as error:
+            if error.status == 401:
+                self._reload()
+            raise
+
+    def _reload(self) -> None:
+        """Take up what the kubeconfig says now. Requests under way end on the old session."""
+        if self._kubeconfig is None or self._session is None:
+            return
+        try:
+            access = load_access(self._kubeconfig)
+        except KubeconfigError as error:
+            log.debug("keeping the old access: %s", error)
+            return
+        if access != self._access:
+            self._access = access
+            self._retired.append(self._session)
+            self._session = _session(access)
 
 
 class Informer:
@@ -333,6 +354,18 @@ def items_of(answer: Object) -> Objects:
     return [{**filled, **item} for item in answer.get("items") or []]
 
 
+def _session(access: Access) -> aiohttp.ClientSession:
+    headers = {"Accept": "application/json", "User-Agent": "theseus-ci-sandbox"}
+    if access.token is not None:
+        headers["Authorization"] = f"Bearer {access.token}"
+    tls: ssl.SSLContext | bool = access.tls or True
+    return aiohttp.ClientSession(
+        headers=headers,
+        connector=aiohttp.TCPConnector(ssl=tls),
+        timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS),
+    )
+
+
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """Lines of any length: an object may be larger than the reader's own line limit."""
     rest = bytearray()
@@ -345,24 +378,3 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
                 yield line
     if rest.strip():
         yield bytes(rest)
-
-
-def _error_from(status: int, phrase: str | None, content: bytes) -> ApiError:
-    """The API's Status object as an exception; any other body is quoted."""
-    try:
-        body = json.loads(content)
-    except ValueError:
-        body = None
-    if isinstance(body, dict) and body.get("kind") == "Status":
-        return _error_of_status({"code": status, **body})
-    text = content.decode("utf-8", "replace").strip()[:500]
-    return ApiError(status, phrase or "Unknown", text)
-
-
-def _error_of_status(body: Object) -> ApiError:
-    code = int(body.get("code") or 500)
-    return ApiError(code, str(body.get("reason") or "Unknown"), str(body.get("message") or ""))
-
-
-def _unreachable(method: str, path: str, error: Exception) -> ApiError:
-    return ApiError(0, "Unreachable", f"{method} {path}: {type(error).__name__}: {error}")

@@ -8,10 +8,9 @@ would talk to the server as nobody.
 from __future__ import annotations
 
 import base64
-import binascii
 import ssl
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +23,15 @@ class KubeconfigError(Exception):
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach one API server. `tls` is None for a plain http:// server."""
+    """How to reach one API server. `tls` is None for a plain http:// server.
+
+    Two are equal when the files they were read from said the same.
+    """
 
     server: str
-    tls: ssl.SSLContext | None
+    tls: ssl.SSLContext | None = field(compare=False)
     token: str | None
+    material: tuple[bytes | None, ...]
 
 
 def load_access(path: Path) -> Access:
@@ -49,11 +52,17 @@ def load_access(path: Path) -> Access:
         if plugin in user:
             raise KubeconfigError(f"{path}: users[].user.{plugin} is not supported here")
     try:
-        tls = _tls(cluster, user, path.parent) if server.startswith("https://") else None
+        material = (
+            _material(cluster, "certificate-authority", path.parent),
+            _material(user, "client-certificate", path.parent),
+            _material(user, "client-key", path.parent),
+        )
+        trusting = bool(cluster.get("insecure-skip-tls-verify"))
+        tls = _tls(*material, trusting=trusting) if server.startswith("https://") else None
         token = _token(user, path.parent)
-    except (OSError, ssl.SSLError, binascii.Error) as error:
+    except (OSError, ValueError) as error:  # ssl.SSLError and binascii.Error are such
         raise KubeconfigError(f"{path}: {error}") from error
-    return Access(server=server.rstrip("/"), tls=tls, token=token)
+    return Access(server.rstrip("/"), tls, token, material)
 
 
 def _entry(config: dict[str, Any], section: str, key: str, name: Any, path: Path) -> dict[str, Any]:
@@ -63,14 +72,13 @@ def _entry(config: dict[str, Any], section: str, key: str, name: Any, path: Path
     raise KubeconfigError(f"{path}: no entry {name!r} in {section}")
 
 
-def _tls(cluster: dict[str, Any], user: dict[str, Any], folder: Path) -> ssl.SSLContext:
-    authority = _material(cluster, "certificate-authority", folder)
+def _tls(
+    authority: bytes | None, certificate: bytes | None, key: bytes | None, *, trusting: bool
+) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=authority.decode("ascii") if authority else None)
-    if cluster.get("insecure-skip-tls-verify"):
+    if trusting:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    certificate = _material(user, "client-certificate", folder)
-    key = _material(user, "client-key", folder)
     if certificate and key:
         # The ssl module takes certificates from files only; this one is readable by us alone.
         with tempfile.NamedTemporaryFile(suffix=".pem") as pem:
