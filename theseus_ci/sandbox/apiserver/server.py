@@ -61,13 +61,19 @@ class Server:
         self._tokens = tokens
         self._log = log
         self._logs = PodLogs(verbs)
+        self._watchers: set[Watcher] = set()
 
     def application(self) -> web.Application:
         """The aiohttp application; its cleanup closes what the server opened."""
         application = web.Application(client_max_size=BODY_LIMIT)
         application.router.add_route("*", "/{path:.*}", self._handle)
+        application.on_shutdown.append(self._end_watches)
         application.on_cleanup.append(self._close)
         return application
+
+    async def _end_watches(self, _: web.Application) -> None:
+        for watcher in self._watchers:
+            watcher.stop()
 
     async def _close(self, _: web.Application) -> None:
         await self._logs.close()
@@ -264,9 +270,13 @@ class Server:
         watcher = Watcher(self._verbs.store, target, options, view)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        async for chunk in watcher.chunks():
-            if chunk:
-                await response.write(chunk)
+        self._watchers.add(watcher)
+        try:
+            async for chunk in watcher.chunks():
+                if chunk:
+                    await response.write(chunk)
+        finally:
+            self._watchers.discard(watcher)
         await response.write_eof()
         return response
 

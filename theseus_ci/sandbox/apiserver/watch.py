@@ -97,7 +97,11 @@ class Watcher:
         self._target = target
         self._options = options
         self._view = view
-        self._queue: asyncio.Queue[Change] = asyncio.Queue()
+        self._queue: asyncio.Queue[Change | None] = asyncio.Queue()
+
+    def stop(self) -> None:
+        """End the watch soon, as if its time were over."""
+        self._queue.put_nowait(None)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Everything this watcher is to be told, until its time is over."""
@@ -161,8 +165,13 @@ class Watcher:
                 continue
             if self._queue.qsize() > BACKLOG:
                 return
-            lines = list(self._told(change))
-            while not self._queue.empty():
-                lines += self._told(self._queue.get_nowait())
+            lines: list[bytes] = []
+            while change is not None:
+                lines += self._told(change)
+                if self._queue.empty():
+                    break
+                change = self._queue.get_nowait()
             if lines:
                 yield b"".join(lines)
+            if change is None:
+                return
