@@ -48,18 +48,20 @@ class Faults:
         if bad and behaviour.hang_rate and self.chance.random() < behaviour.hang_rate:
             return Fate(hangs=True)
         return Fate(
-            self._latency(bad), behaviour.error_status if bad and self.fails(path) else None
+            self._latency(bad),
+            behaviour.error_status if bad and self._fails(path, self.requests - 1) else None,
         )
 
     def draw_probe(self, path: str) -> Fate:
         """Return the fate of a probe's request: it fails only where its path is named."""
-        if self.behaviour.error_paths and self.fails(path):
+        if self.behaviour.error_paths and self._fails(path, self.requests):
             return Fate(status=self.behaviour.error_status)
         return GOOD
 
-    def fails(self, path: str) -> bool:
+    def _fails(self, path: str, earlier: int) -> bool:
+        """Whether it fails, after so many earlier requests."""
         behaviour = self.behaviour
-        if not behaviour.error_rate or self.requests <= behaviour.error_after:
+        if not behaviour.error_rate or earlier < behaviour.error_after:
             return False
         if behaviour.error_paths and not any(
             fnmatchcase(path, pattern) for pattern in behaviour.error_paths
