@@ -22,7 +22,8 @@ _AFTER = r"(?:\s*;.*)?"
 _TOKEN = re.compile(
     r"(?P<escape>\\(?:x\{[0-9A-Fa-f]+\}|x[0-9A-Fa-f]{2}|0[0-7]{0,2}|[pP]\{\^?\w+\}|[pP]\w|.))"
     r"|(?P<class>\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\])"
-    r"|(?P<open>\((?:\?(?:P?<\w+>|[imsU-]*:)?)?)"
+    r"|(?P<flags>\(\?[imsU-]+\))"
+    r"|(?P<open>\((?:\?(?:P?<\w+>|[imsU-]*:))?)"
     r"|(?P<close>\))"
     r"|(?P<repeat>(?:[*+?]|\{\d+,?\d*\})\??)"
     r"|(?P<other>.)",
@@ -43,7 +44,7 @@ def cookie_regex(match: NamedMatch) -> str:
     elif match.prefix is not None:
         value = re.escape(match.prefix) + "[^;]*"
     else:
-        value = f"(?:{_within_value(match.regex or '', match.name)})"
+        value = _within_value(match.regex or "", match.name)
     return f"{_BEFORE}{re.escape(match.name)}={value}{_AFTER}"
 
 
@@ -51,15 +52,18 @@ def _within_value(pattern: str, cookie: str) -> str:
     where = f"matchers: cookie {cookie}: regex {pattern!r}"
     for problem in problems(pattern):
         raise ConfigError(problem, where=where)
-    return "".join(_Confined(pattern, where).tokens())
+    flags = re.match(r"\(\?([imsU-]+)\)", pattern)
+    body = pattern[flags.end() :] if flags else pattern
+    return f"(?{flags[1] if flags else ''}:{''.join(_Confined(body, where).tokens())})"
 
 
 class _Confined:
     """Walks a user's expression and writes one that matches the same values without `;`.
 
     Anchors are dropped, since the value is matched as a whole; an anchor at any other place than
-    an end of the value is an error. A level of the stack is an open group: whether the value's
-    start is still ahead of nothing, whether its end has been passed, whether it holds an anchor.
+    an end of the value is an error. The stack keeps, for each open group, what holds around it:
+    whether its start is the value's, whether an alternative has passed the end, whether there
+    was an anchor.
     """
 
     def __init__(self, pattern: str, where: str) -> None:
@@ -86,7 +90,9 @@ class _Confined:
             return self._alternative(text)
         if text in ("^", r"\A", "$", r"\z"):
             return self._anchor(text)
-        return text if text in _ZERO_WIDTH else self._consuming(kind, text)
+        if kind == "flags" or text in _ZERO_WIDTH:
+            return text
+        return self._consuming(kind, text)
 
     def _alternative(self, text: str) -> str:
         self._branch_ended = self._branch_ended or self._ended
@@ -96,15 +102,11 @@ class _Confined:
     def _open(self, text: str) -> str:
         if self._ended:
             raise self._error("goes on behind an anchor for the end")
-        if text == "(?":
-            return text  # flags for the rest of the group: `(?i)`
         self._stack.append((self._start, self._branch_ended, self._anchored))
         self._start, self._branch_ended, self._anchored = self._at_start, False, False
         return text
 
     def _close(self, text: str) -> str:
-        if not self._stack:
-            return text  # the end of `(?i)`
         ended = self._ended or self._branch_ended
         anchored = self._anchored
         self._start, self._branch_ended, outer_anchored = self._stack.pop()

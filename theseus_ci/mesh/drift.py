@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from theseus_ci.mesh.naming import is_own_route
 from theseus_ci.mesh.routing import Routing
+from theseus_ci.mesh.shares import as_written
 from theseus_ci.mesh.undo import (
     SECTIONS,
     EntryRecord,
@@ -89,7 +90,7 @@ def _one_entry(now: Object, then: Object, record: EntryRecord | None, where: str
         yield f"{where} has other match conditions than before"
     elif rest_digest(now) != record.rest and record.name == str(now.get("name", "")):
         yield f"{where} has other settings than before"
-    if now.get("route") != then.get("route"):
+    if now.get("route") != then.get("route") or not as_written(now["route"], record.route):
         sends, should = _written(now), _written(then)
         detail = f"{sends}, where this edit has {should}" if sends != should else sends
         yield f"{where} has another route than we wrote: {detail}"

@@ -48,6 +48,12 @@ def shape(route: Sequence[Object]) -> str:
     return digest([one.get("destination") for one in route])
 
 
+def as_written(route: Sequence[Object], record: RouteRecord) -> bool:
+    """Whether targets and weights are those we wrote."""
+    weights = tuple(one.get("weight") for one in route)
+    return shape(route) == record.shape and weights == record.wrote
+
+
 def divide(
     route: Sequence[Object], split: Split, written_in: str
 ) -> tuple[Route, RouteRecord] | None:

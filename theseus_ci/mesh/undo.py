@@ -23,7 +23,7 @@ from theseus_ci.model import Object
 SECTIONS = ("http", "tcp", "tls")
 _SCHEMA = 1
 _PREFIX = ANNOTATION_DOMAIN + "undo."
-_SURE = 3  # the least likeness by which an entry is taken for the one recorded
+_SURE = 2  # the least likeness by which an entry is taken for the one recorded
 
 
 @dataclass(frozen=True)
