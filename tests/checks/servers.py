@@ -94,6 +94,11 @@ def _handler(web: Web) -> type[BaseHTTPRequestHandler]:
         def page_flaky(self) -> None:
             self.say(200 if len(web.asked) >= 3 else 503, b"at last")
 
+        def page_first_broken_then_slow(self) -> None:
+            if len(web.asked) > 1:
+                web.release.wait(20)
+            self.page_broken()
+
         def page_slow(self) -> None:
             web.release.wait(20)
             self.say(200, b"slow")

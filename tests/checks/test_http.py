@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+import subprocess
 import threading
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,31 @@ def test_what_does_not_hold_fails_and_says_so(
     assert said in result.message
     assert result.expected
     assert result.actual
+
+
+@pytest.mark.parametrize(
+    "http",
+    [
+        {"path": "/echo?a=b&c='d'", "headers": {"X-A": "it's $HOME"}},
+        {"path": "/echo", "method": "POST", "json": {"it's": "$HOME"}},
+        {"path": "/echo", "method": "PUT", "body": "@a\nb"},
+        {"path": "/moved", "redirects": True},
+        {"path": "/echo", "method": "HEAD"},
+    ],
+)
+def test_repeat_is_a_command_that_works(run: Run, web: Web, http: dict[str, Any]) -> None:
+    result = ask(run, web, http, target={"host": "reviews.example.com"})
+    first, body = web.asked[0], web.bodies[0]
+    count = len(web.asked)
+    script = f"SECRET={SECRET}\n{result.repeat}"
+    subprocess.run(["bash", "-c", script], check=True, stdout=subprocess.DEVNULL)
+    again, body_again = web.asked[count], web.bodies[count]
+    leave = {"accept-encoding", "connection"}
+    assert {n: v for n, v in again.items() if n not in leave} == {
+        n: v for n, v in first.items() if n not in leave
+    }
+    assert body_again == body
+    assert "$SECRET is the value matched for header x-theseus-secret" in result.repeat
 
 
 def test_a_body_that_is_no_json_fails(run: Run, web: Web) -> None:
@@ -194,6 +221,15 @@ def test_retries_until_it_holds(run: Run, web: Web) -> None:
     assert result.details["attempts"] == 3
 
 
+def test_a_retry_cut_short_tells_of_the_attempt_before(run: Run, web: Web) -> None:
+    http = {"path": "/first/broken/then/slow", "retry": {"interval": "1ms"}}
+    result = ask(run, web, http, timeout="500ms")
+    assert result.verdict is Verdict.FAIL
+    assert result.message == (
+        "no result within 500ms; the attempt before it: expected status 200, got status 503"
+    )
+
+
 def test_retries_end(run: Run, web: Web) -> None:
     result = ask(run, web, {"path": "/broken", "retry": {"attempts": 2, "interval": "10ms"}})
     assert result.verdict is Verdict.FAIL
@@ -270,14 +306,19 @@ class TestTls:
         return "ca.pem"
 
     def test_host_is_the_name_that_is_verified(
-        self, run: Run, server: ssl.SSLContext, ca_file: str
+        self, run: Run, server: ssl.SSLContext, ca_file: str, tmp_path: Path
     ) -> None:
         with web_server(server) as web:
             target = {"entrypoint": web.tls_url, "host": "reviews.example.com"}
             http = {"path": "/health", "tls": {"ca": ca_file}}
             result = ask(run, web, http, target=target)
             assert result.verdict is Verdict.PASS, result
-            assert "--connect-to" in result.repeat
+            (tmp_path / "repeat.sh").write_text(result.repeat)
+            said = subprocess.run(
+                ["bash", "repeat.sh"], cwd=tmp_path, check=True, stdout=subprocess.PIPE
+            )
+            assert said.stdout.startswith(b"HTTP/1.1 200 OK")
+            assert web.asked[1]["host"] == "reviews.example.com"
 
     def test_a_server_name_of_its_own(self, run: Run, server: ssl.SSLContext, ca_file: str) -> None:
         with web_server(server) as web:
@@ -294,7 +335,7 @@ class TestTls:
             target = {"entrypoint": web.tls_url, "host": "reviews.example.com"}
             result = ask(run, web, {"path": "/health", "tls": tls}, target=target)
             assert result.verdict is Verdict.ERROR
-            assert "certificate" in result.message.lower()
+            assert re.search("certificate|hostname", result.message)
             assert not web.asked
 
     def test_verification_can_be_switched_off(self, run: Run, server: ssl.SSLContext) -> None:

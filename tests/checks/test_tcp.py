@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -61,8 +62,27 @@ def test_redis_speaks(run: Run) -> None:
     assert result.verdict is Verdict.PASS, result
     assert result.message == "1 of 1 pods answered as expected"
     assert "+PONG" in result.evidence
-    assert f"nc 127.0.0.1 {port}" in result.repeat
-    assert "PING\\015\\012" in result.repeat
+    assert f"/dev/tcp/127.0.0.1/{port}" in result.repeat
+
+
+@pytest.mark.parametrize("sent", ["PING\r\n", "'$HOME`id`\\\"!%s\x00\n", ""])
+@pytest.mark.parametrize("secure", [False, True])
+def test_repeat_is_a_command_that_works(run: Run, sent: str, secure: bool) -> None:
+    def parrot(connection: socket.socket) -> None:
+        connection.sendall(b"heard " + (connection.recv(100) if sent else b"nothing"))
+
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("reviews").configure_cert(server)
+    with tcp_server(parrot, context=server if secure else None) as port:
+        tcp: dict[str, Any] = {"port": port, "send": sent, "expect": "nothing of the kind"}
+        result = talk(run, tcp | ({"tls": {"verify": False}} if secure else {}))
+        repeat = subprocess.run(
+            ["bash", "-c", result.repeat],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+    assert repeat.stdout == b"heard " + (sent.encode() or b"nothing")
 
 
 @pytest.mark.parametrize(
@@ -142,7 +162,7 @@ def test_every_pod_is_asked_at_its_folded_address(run: Run) -> None:
     assert result.verdict is Verdict.FAIL
     assert result.message.startswith("2 of 3 pods answered as expected: pod-2: ")
     assert "10.1.2.5" in result.evidence
-    assert f"127.1.2.5 {port}" in result.repeat
+    assert f"/dev/tcp/127.1.2.5/{port}" in result.repeat
 
 
 def test_privileged_ports_are_folded(run: Run) -> None:

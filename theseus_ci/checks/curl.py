@@ -62,7 +62,9 @@ def curl(
         elif name.lower() not in ("accept-encoding", "connection", "content-length"):
             command += f" -H {shlex.quote(f'{name}: {value}')}"
     if body is not None:
-        command += f" --data-binary {shlex.quote(body.decode('utf-8', 'replace'))}"
+        if not any(name.lower() == "content-type" for name in headers):
+            command += " -H Content-Type:"  # curl would add one of its own
+        command += f" --data-raw {shlex.quote(body.decode('utf-8', 'replace'))}"
     hint = where_is_the_secret(target)
     return f"{hint}\n{command} {shlex.quote(url)}".lstrip("\n")
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
+import msgspec
 import requests
 from requests.structures import CaseInsensitiveDict
 
@@ -67,8 +68,12 @@ def run_http(http: HttpCheck, context: Context) -> list[CheckResult]:
     retry = http.retry or Retry(attempts=1)
     last_start = context.started + (retry.deadline or context.check.timeout)
     attempt = 1
+    before = ""
     while True:
         result = _attempt(http, context, attempt)
+        if before and context.abort.reason is Reason.TIMEOUT:
+            message = f"{result.message}; the attempt before it: {before}"
+            return [msgspec.structs.replace(result, message=message)]
         enough = retry.attempts is not None and attempt >= retry.attempts
         too_late = time.monotonic() + retry.interval >= last_start
         if result.verdict is Verdict.PASS or enough or too_late:
@@ -76,7 +81,7 @@ def run_http(http: HttpCheck, context: Context) -> list[CheckResult]:
         if context.abort.wait(retry.interval):
             stopped = context.abort.reason is Reason.STOPPED
             return [context.ended(evidence=result.evidence) if stopped else result]
-        attempt += 1
+        attempt, before = attempt + 1, result.message
 
 
 def _attempt(http: HttpCheck, context: Context, number: int) -> CheckResult:

@@ -20,6 +20,7 @@ from theseus_ci.model import CheckResult, CheckTarget, Verdict
 
 SSH_FAILED = 255  # ssh's own exit status; a remote command that ends so cannot be told apart
 CONNECT_LIMIT = 10  # seconds
+CONNECT_SHARE = 0.8  # of the timeout: a host that is away is ssh's failure, not the candidate's
 CHUNK = 4096  # bytes of output
 
 
@@ -62,7 +63,7 @@ def run_ssh(ssh: SshCheck, context: Context) -> list[CheckResult]:
 
 def _arguments(ssh: SshCheck, context: Context) -> list[str]:
     """ssh's own arguments. Of an option given twice ssh heeds the first: ours stand first."""
-    limit = max(1, min(CONNECT_LIMIT, int(context.check.timeout)))
+    limit = max(1, min(CONNECT_LIMIT, int(context.check.timeout * CONNECT_SHARE)))
     arguments = ["-n", "-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={limit}"]
     # A master that this ssh would leave behind would outlive the check, and hold its output open.
     arguments += ["-o", "ControlMaster=no"]

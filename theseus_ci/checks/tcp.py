@@ -208,19 +208,15 @@ def _evidence(talk: Talk, tcp: TcpCheck, context: Context) -> str:
 
 
 def _repeat(talk: Talk, tcp: TcpCheck, context: Context) -> str:
-    seconds = f"{context.check.timeout:g}"
+    """A command that shows what the pod says, by nothing but bash where there is no TLS."""
+    sent = (tcp.send or "").encode(tcp.encoding, "replace")
+    octal = re.sub(rb"[^ -~]|['\"$`\\%!]", lambda found: b"\\%03o" % found[0][0], sent)
+    say = f'printf "{octal.decode()}"'
+    limit = ["timeout", f"{context.check.timeout:g}"]
     if tcp.tls is None:
-        words = ["timeout", seconds, "nc", talk.host, str(talk.port)]
-    else:
-        name = tcp.tls.server_name or context.target.host.partition(":")[0]
-        words = ["timeout", seconds, "openssl", "s_client", "-quiet"]
-        words += ["-connect", f"{bracketed(talk.host)}:{talk.port}"]
-        words += ["-servername", name or context.target.service]
-    command = shlex.join(words)
-    if tcp.send is None:
-        return command
-    sent = tcp.send.encode(tcp.encoding, "replace")
-    octal = re.sub(rb"[^ -~]|['\\%]", lambda found: b"\\%03o" % found.group()[0], sent).decode(
-        "ascii"
-    )
-    return f"(printf '{octal}'; sleep 1) | {command}"
+        path = f"/dev/tcp/{talk.host}/{talk.port}"
+        return shlex.join([*limit, "bash", "-c", f"exec 3<>{path}; {say} >&3; cat <&3"])
+    name = tcp.tls.server_name or context.target.host.partition(":")[0] or context.target.service
+    words = [*limit, "openssl", "s_client", "-quiet", "-servername", name]
+    words += ["-connect", f"{bracketed(talk.host)}:{talk.port}"]
+    return f"({say}; sleep 1) | {shlex.join(words)}"

@@ -183,8 +183,8 @@ def _validate_http(http: HttpCheck, timeout: Duration) -> Iterator[Problem]:
     for name, value in http.headers.items():
         if not _TOKEN.fullmatch(name):
             yield f'headers["{name}"]', "is not the name of a header"
-        if not value.isprintable():
-            yield f'headers["{name}"]', "must be one line of printable text"
+        if not value.isprintable() or not value.isascii():
+            yield f'headers["{name}"]', "must be one line of printable ASCII"
     if http.body is not None and http.json is not None:
         yield "json", "body and json exclude each other"
     yield from _inside("expect", _validate_http_expect(http.expect, timeout))
