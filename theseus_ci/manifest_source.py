@@ -97,13 +97,16 @@ def _in_document(text: str, error: DocumentError) -> str:
     """`document 3: ` when the text has several."""
     if error.mark is None:
         return ""
+    number = 0
+    filled = False  # something that is no comment since the last ---
     lines = text.splitlines()
-    starts = [number for number, line in enumerate(lines, 1) if line.split(" ")[0] == "---"]
-    if not any(line.strip() for line in lines[: starts[0] - 1] if starts):
-        starts = starts[1:]
-    if not starts:
-        return ""
-    return f"document {1 + sum(start <= error.mark.line for start in starts)}: "
+    for line in lines[: error.mark.line]:
+        if line.split(" ")[0] == "---":
+            number += 1 if number or not filled else 2
+            filled = False
+        elif line.strip() and not line.startswith("#"):
+            filled = True
+    return f"document {number}: " if number else ""
 
 
 def _objects(document: Document, path: KeyPath, title: str) -> Iterator[Found]:

@@ -147,9 +147,8 @@ def parse_json(text: str, source: str) -> Iterator[Document]:
         try:
             value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
-            raise DocumentError(f"is not JSON: {error.msg}", Mark(error.lineno, error.colno)) from (
-                error
-            )
+            mark = Mark(error.lineno, error.colno)
+            raise DocumentError(f"is not JSON: {error.msg}", mark) from error
         except RecursionError:
             raise DocumentError("is nested too deeply", start) from None
         except ValueError as error:
