@@ -110,6 +110,39 @@ def test_its_own_window_comes_first(cluster: Cluster) -> None:
     cluster.run(scenario)
 
 
+@idle
+def test_its_policies_set_the_pace(cluster: Cluster) -> None:
+    async def scenario(world: World) -> None:
+        await world.create("deployments", workload("web", 4))
+        await world.settled("web")
+        sizes: list[int] = []
+        world.deployments.on_change(lambda _, obj: sizes.append(obj["spec"]["replicas"]))
+        policy = {"type": "Pods", "value": 1, "periodSeconds": 1}
+        rules = {"stabilizationWindowSeconds": 0, "policies": [policy]}
+        body = autoscaler("web", 1, 6, behavior={"scaleDown": rules})
+        await world.create("horizontalpodautoscalers", body)
+        await world.until(lambda: replicas(world) == 1, "it is down")
+        assert sorted(set(sizes), reverse=True) == [4, 3, 2, 1]
+
+    cluster.run(scenario)
+
+
+@idle
+def test_it_may_be_forbidden_to_go_down(cluster: Cluster) -> None:
+    async def scenario(world: World) -> None:
+        await world.create("deployments", workload("web", 3))
+        await world.settled("web")
+        rules = {"stabilizationWindowSeconds": 0, "selectPolicy": "Disabled"}
+        body = autoscaler("web", 1, 6, behavior={"scaleDown": rules})
+        await world.create("horizontalpodautoscalers", body)
+        await world.until(
+            lambda: state(world, "ScalingLimited") == ("True", "ScaleDownLimit"), "it is limited"
+        )
+        await world.holds(lambda: replicas(world) == 3, 0.5, "it went down")
+
+    cluster.run(scenario)
+
+
 def test_a_workload_at_zero_is_left_there(cluster: Cluster) -> None:
     async def scenario(world: World) -> None:
         await world.create("deployments", workload("web", 0))

@@ -21,6 +21,7 @@ from tests.sandbox.stand import (
     workload,
 )
 from theseus_ci.sandbox.client import Object
+from theseus_ci.sandbox.controllers.revisions import template_hash
 
 REVISION = "deployment.kubernetes.io/revision"
 HASH = "pod-template-hash"
@@ -307,6 +308,23 @@ def test_an_orphaned_replica_set_and_an_orphaned_pod_are_adopted(cluster: Cluste
         await world.until(
             lambda: owner(world.pods.objects[(world.namespace, name)]) is None, "it is released"
         )
+
+    cluster.run(scenario)
+
+
+@pytest.mark.skipif(OTHER_CONTROLLERS, reason="the hash of a template is an implementation's own")
+def test_a_name_that_is_taken_gets_another_hash(cluster: Cluster) -> None:
+    async def scenario(world: World) -> None:
+        made = await world.create("deployments", workload("web", 2, paused=True))
+        value = template_hash(made)
+        alien = workload(f"web-{value}", 0, labels={"app": "alien"})
+        await world.create("replicasets", {**alien, "kind": "ReplicaSet"})
+        await world.patch("deployments", "web", {"spec": {"paused": None}})
+        await world.settled("web")
+        assert world.status("web")["collisionCount"] == 1
+        [replica_set] = world.sets_of("web")
+        assert replica_set["metadata"]["name"] != f"web-{value}"
+        assert len(world.pods_of("web")) == 2
 
     cluster.run(scenario)
 

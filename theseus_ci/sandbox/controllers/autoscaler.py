@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from dataclasses import dataclass
 from functools import partial
 
 from theseus_ci.sandbox.client import ApiClient, ApiError, Key, Object, key_of
@@ -17,21 +16,13 @@ from theseus_ci.sandbox.controllers import conditions
 from theseus_ci.sandbox.controllers.controller import Workloads
 from theseus_ci.sandbox.controllers.events import Recorder
 from theseus_ci.sandbox.controllers.resource import Resource
+from theseus_ci.sandbox.controllers.scale_down import Brake
 from theseus_ci.sandbox.controllers.selectors import selects
 from theseus_ci.sandbox.controllers.workqueue import WorkQueue
 
 BELOW = "Current number of replicas below Spec.MinReplicas"
 ABOVE = "Current number of replicas above Spec.MaxReplicas"
 IDLE = "All metrics below target"
-
-
-@dataclass(frozen=True)
-class Standing:
-    """A size above the minimum, and since when (loop time): the window starts anew with each."""
-
-    current: int
-    least: int
-    since: float
 
 
 class AutoscalerController:
@@ -48,7 +39,7 @@ class AutoscalerController:
             ("apps", "Deployment"): workloads.deployments,
             ("apps", "ReplicaSet"): workloads.replica_sets,
         }
-        self._standing: dict[Key, Standing] = {}
+        self._brakes: dict[Key, Brake] = {}
         self._autoscalers.informer.on_change(self._autoscaler_changed)
         self._pods.informer.on_change(self._pod_changed)
         for (_, kind), resource in self._targets.items():
@@ -57,7 +48,7 @@ class AutoscalerController:
     async def sync(self, key: Key) -> None:
         autoscaler = self._autoscalers.get(key)
         if autoscaler is None:
-            self._standing.pop(key, None)
+            self._brakes.pop(key, None)
             return
         if "deletionTimestamp" in autoscaler["metadata"]:
             return
@@ -117,6 +108,9 @@ class AutoscalerController:
             desired, reason = self._recommend(autoscaler, current), IDLE
         if desired != current:
             await self._rescale(autoscaler, scale, desired, reason)
+            if reason == IDLE:
+                now = asyncio.get_running_loop().time()
+                self._brakes[key_of(autoscaler)].stepped(current - desired, now)
         status["currentReplicas"] = current
         status["desiredReplicas"] = desired
         status["observedGeneration"] = autoscaler["metadata"].get("generation", 1)
@@ -153,7 +147,10 @@ class AutoscalerController:
         message = "the HPA was able to successfully calculate a replica count from idle pods"
         conditions.put(status, "ScalingActive", "True", "ValidMetricFound", message)
         rules = (autoscaler["spec"].get("behavior") or {}).get("scaleDown") or {}
-        left = self._window_left(key, current, least, rules)
+        window = rules.get("stabilizationWindowSeconds")
+        window = self._stabilization if window is None else float(window)
+        brake, now = self._brakes.setdefault(key, Brake()), asyncio.get_running_loop().time()
+        left = brake.window_left(current, least, window, now)
         if left > 0:
             self.queue.add_after(key, left)
             message = (
@@ -166,25 +163,16 @@ class AutoscalerController:
             return current
         message = "recommended size matches current size"
         conditions.put(status, "AbleToScale", "True", "ReadyForNewScale", message)
-        if current > least and rules.get("selectPolicy") == "Disabled":
+        lowest, wait = brake.lowest(current, rules, now)
+        if lowest > least:
+            if wait > 0:
+                self.queue.add_after(key, wait)
             message = "the desired replica count is decreasing faster than the maximum scale rate"
             conditions.put(status, "ScalingLimited", "True", "ScaleDownLimit", message)
-            return current
+            return min(current, lowest)
         message = "the desired replica count is less than the minimum replica count"
         conditions.put(status, "ScalingLimited", "True", "TooFewReplicas", message)
         return least
-
-    def _window_left(self, key: Key, current: int, least: int, rules: Object) -> float:
-        """Seconds until `current` may go down to `least`; not positive when it may now."""
-        now = asyncio.get_running_loop().time()
-        if current <= least:
-            self._standing.pop(key, None)
-            return 0.0
-        known = self._standing.get(key)
-        if known is None or (known.current, known.least) != (current, least):
-            known = self._standing[key] = Standing(current, least, now)
-        window = rules.get("stabilizationWindowSeconds")
-        return known.since + (self._stabilization if window is None else window) - now
 
     async def _rescale(self, autoscaler: Object, scale: Object, desired: int, why: str) -> None:
         target = self._target(autoscaler)
