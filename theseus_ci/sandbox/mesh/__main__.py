@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import aiohttp
+import uvloop
 
 from theseus_ci.sandbox.client import ApiClient
 from theseus_ci.sandbox.kubeconfig import KubeconfigError
@@ -39,7 +40,7 @@ def main() -> int:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        asyncio.run(_serve(arguments.kubeconfig, options))
+        uvloop.run(_serve(arguments.kubeconfig, options))
     except (MeshError, KubeconfigError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from theseus_ci.sandbox import network
@@ -139,14 +140,18 @@ def _labelled(endpoints: Iterable[Endpoint], labels: Mapping[str, str]) -> Itera
 
 
 def _served(endpoints: Iterable[Endpoint]) -> tuple[tuple[str, int], ...]:
-    served = []
-    for endpoint in endpoints:
-        address, port = network.fold(endpoint.address, endpoint.port)
-        if ipaddress.ip_address(address).is_loopback:
-            served.append((address, port))
-        else:
-            log.warning("endpoint %s is outside the sandbox: left out", endpoint.address)
-    return tuple(served)
+    found = (_folded(endpoint.address, endpoint.port) for endpoint in endpoints)
+    return tuple(address for address in found if address is not None)
+
+
+@lru_cache(maxsize=10_000)
+def _folded(address: str, port: int) -> tuple[str, int] | None:
+    """Where a pod's port is really served; None outside the sandbox, where nothing may go."""
+    host, number = network.fold(address, port)
+    if ipaddress.ip_address(host).is_loopback:
+        return host, number
+    log.warning("endpoint %s:%d is outside the sandbox: left out", address, port)
+    return None
 
 
 def _config(name: str, port: Port, policy: Json | None) -> Json:

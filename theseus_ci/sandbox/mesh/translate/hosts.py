@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 DOMAIN = "cluster.local"
 
@@ -57,6 +58,7 @@ def service_host(name: str, namespace: str) -> str:
     return f"{name}.{namespace}.svc.{DOMAIN}"
 
 
+@lru_cache(maxsize=10_000)
 def resolve(host: str, namespace: str) -> str:
     """A name without a dot is a service in the object's own namespace; others stay as written."""
     if not host or host == "*" or "." in host or _is_address(host):
