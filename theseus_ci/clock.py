@@ -2,7 +2,8 @@
 
 A signal interrupts at once where it can do no harm: while waiting, or while an answer is read. The
 journal holds the intent of every act, so an answer that was never read is found out again by the
-next process. Between such places the signal is only noted, and `check` raises it.
+next process. Between such places the signal is only noted, and `check` raises it. A step's time
+limit arrives in the same way.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from theseus_ci.errors import Interrupted
+from theseus_ci.errors import CannotKnow, Interrupted
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
@@ -24,12 +25,13 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._signal: int | None = None
+        self._limit: float | None = None
         self._raised = False
         self._interruptible = 0
 
     def listen(self) -> None:
         """Take over the stop signals; only the main thread may call this."""
-        for number in STOP_SIGNALS:
+        for number in (*STOP_SIGNALS, signal.SIGALRM):
             signal.signal(number, self._on_signal)
 
     def now(self) -> float:
@@ -43,12 +45,18 @@ class SystemClock:
             select.select([], [], [], max(0.0, seconds))
 
     def check(self) -> None:
-        if self._signal is not None and not self._raised:
-            self._raised = True
-            raise Interrupted(self._signal)
+        if self._signal is None or self._raised:
+            return
+        self._raised = True
+        if self._signal == signal.SIGALRM:
+            raise CannotKnow(
+                f"the step did not end within its time limit of {self._limit:g} s",
+                remedy="raise its `timeout:` in the flow, or see above what it was waiting for",
+            )
+        raise Interrupted(self._signal)
 
     def stopped(self) -> bool:
-        """Whether a stop signal has arrived; for loops that end by themselves."""
+        """Whether a stop signal or the time limit has arrived; for loops that end by themselves."""
         return self._signal is not None
 
     def forget(self) -> None:
@@ -57,8 +65,20 @@ class SystemClock:
         self._raised = False
 
     @contextmanager
+    def limit(self, seconds: float | None) -> Iterator[None]:
+        """Inside, CannotKnow is raised once `seconds` have passed; None is no limit."""
+        self._limit = seconds
+        signal.setitimer(signal.ITIMER_REAL, seconds or 0.0)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            if self._signal == signal.SIGALRM:
+                self.forget()
+
+    @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Inside, a stop signal raises Interrupted at once instead of at the next `check`."""
+        """Inside, a stop signal raises at once instead of at the next `check`."""
         self._interruptible += 1
         try:
             self.check()

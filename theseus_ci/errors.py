@@ -8,7 +8,7 @@
     │   └── Refused                  begin saw a danger; carries the setting that allows it, if any
     └── CannotKnow               3   could not find out, or could not act
         ├── ClusterUnavailable       no answer, or one that makes no sense, from the API server
-        ├── Forbidden                the API server refuses; carries the RBAC rule that would allow it
+        ├── Forbidden                the API server refuses; carries the RBAC rule that allows it
         ├── StaleObject              an object has changed since it was read (409 Conflict)
         ├── AlreadyExists            an object to create is there already (409 AlreadyExists)
         ├── UnknownKind              the cluster does not serve this kind

@@ -181,7 +181,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
 class Finding(str, Enum):
     """What the numbers say."""
 
-    PASS = "pass"  # noqa: S105 (a verdict, not a password)
+    PASS = "pass"
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
     INVALID = "invalid"  # the generator could not keep up: nothing is known

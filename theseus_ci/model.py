@@ -11,6 +11,10 @@ Object = dict[str, Any]
 """A Kubernetes object as the API server speaks it."""
 
 
+Objects = list[Object]
+"""Several of them; an alias, since ports have methods called `list`."""
+
+
 class Verdict(str, Enum):
     """What a check or a measurement says of the candidate."""
 

@@ -6,12 +6,13 @@ Stages know these protocols and nothing behind them; `cli` hands in the adapters
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from theseus_ci.config.performance import ErrorRate, Performance
 from theseus_ci.config.smoke import SmokeCheck
 from theseus_ci.measure import Judgement, Measurement, SlicePair
-from theseus_ci.model import Answer, CheckResult, CheckTarget, Object
+from theseus_ci.model import Answer, CheckResult, CheckTarget, Object, Objects
 
 
 class Clock(Protocol):
@@ -32,6 +33,10 @@ class Clock(Protocol):
 
     def check(self) -> None:
         """Raise errors.Interrupted if a stop signal has arrived."""
+        ...
+
+    def limit(self, seconds: float | None) -> AbstractContextManager[None]:
+        """A block that must end within `seconds`, else errors.CannotKnow is raised in it."""
         ...
 
 
@@ -96,7 +101,7 @@ class Cluster(Protocol):
 
     def list(
         self, kind: str, namespace: str | None, *, labels: str = "", fields: str = ""
-    ) -> list[Object]:
+    ) -> Objects:
         """`namespace=None` lists every namespace."""
         ...
 
@@ -116,7 +121,7 @@ class Cluster(Protocol):
 
     def watch(
         self, kind: str, namespace: str, *, labels: str = "", fields: str = "", timeout: float
-    ) -> Iterator[list[Object]]:
+    ) -> Iterator[Objects]:
         """Yield the matching objects as they are now, and again after every change, until
         `timeout` seconds have passed."""
         ...

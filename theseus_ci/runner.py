@@ -49,7 +49,8 @@ def run_step(rollout: Rollout, step: Step, stage: Stage, args: argparse.Namespac
     rollout.editor.step = step.id
     started = rollout.clock.now()
     try:
-        outcome = _skipped(step) if step.skip_reason else _named(step, stage.run(rollout, args))
+        with rollout.clock.limit(step.timeout):
+            outcome = _skipped(step) if step.skip_reason else _named(step, stage.run(rollout, args))
     except TheseusError as error:
         failure = _error(error)
         _record(rollout, step, failure, started)

@@ -73,10 +73,10 @@ class Session:
             pod_network=self.connection.pod_network,
         )
 
-    def load_config(self) -> Config:
+    def load_config(self, *, check_files: bool = True) -> Config:
         """The configuration from file, options and environment. Raises ConfigError."""
         values, sources = options.overrides(self.args, os.environ)
-        return load_config(self.args.config, values, sources=sources)
+        return load_config(self.args.config, values, sources=sources, check_files=check_files)
 
     def load_state(self, *, write: bool = True) -> tuple[State, StateStore]:
         """The state of the rollout that this command acts for, and with `write` the artefact

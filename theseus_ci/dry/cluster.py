@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from theseus_ci.errors import AlreadyExists, StaleObject
-from theseus_ci.model import Object
+from theseus_ci.model import Object, Objects
 from theseus_ci.ports import Cluster
 
 Key = tuple[str, str, str]
@@ -43,7 +43,7 @@ class DryCluster:
 
     def list(
         self, kind: str, namespace: str | None, *, labels: str = "", fields: str = ""
-    ) -> list[Object]:
+    ) -> Objects:
         if fields.startswith("metadata.name=") and namespace is not None:
             found = self.get(kind, namespace, fields.partition("=")[2])
             return [found] if found is not None else []
@@ -80,7 +80,7 @@ class DryCluster:
 
     def watch(
         self, kind: str, namespace: str, *, labels: str = "", fields: str = "", timeout: float
-    ) -> Iterator[list[Object]]:
+    ) -> Iterator[Objects]:
         yield self.list(kind, namespace, labels=labels, fields=fields)
 
     def _write(self, key: Key, before: Object | None, obj: Object) -> Object:

@@ -20,7 +20,7 @@ from theseus_ci.errors import CannotKnow, ClusterUnavailable, StaleObject, Unkno
 from theseus_ci.kube.connect import Connection
 from theseus_ci.kube.errors import translate
 from theseus_ci.kube.kinds import KINDS, Kind
-from theseus_ci.model import Object
+from theseus_ci.model import Object, Objects
 
 MERGE_PATCH = "application/merge-patch+json"
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
@@ -53,7 +53,7 @@ class KubernetesCluster:
 
     def list(
         self, kind: str, namespace: str | None, *, labels: str = "", fields: str = ""
-    ) -> list[Object]:
+    ) -> Objects:
         return self._list(kind, namespace, labels, fields)[0]
 
     def create(self, obj: Object, *, dry_run: bool = False) -> Object:
@@ -95,7 +95,7 @@ class KubernetesCluster:
 
     def watch(
         self, kind: str, namespace: str, *, labels: str = "", fields: str = "", timeout: float
-    ) -> Iterator[list[Object]]:
+    ) -> Iterator[Objects]:
         deadline = self._clock.monotonic() + timeout
         while True:
             items, version = self._list(kind, namespace, labels, fields)
@@ -161,7 +161,7 @@ class KubernetesCluster:
 
     def _list(
         self, kind: str, namespace: str | None, labels: str, fields: str
-    ) -> tuple[list[Object], str]:
+    ) -> tuple[Objects, str]:
         entry = KINDS[kind]
         what = f"list {entry.plural} in {namespace or 'all namespaces'}"
         query = {"label_selector": labels or None, "field_selector": fields or None}
@@ -230,9 +230,7 @@ class KubernetesCluster:
                 **query,
             )
             answer = json.loads(response.data)
-        if not isinstance(answer, dict):
-            raise ValueError("the answer is not an object")
-        return answer
+        return _checked(answer)
 
     @property
     def _server(self) -> str:
@@ -263,6 +261,12 @@ def _entry(kind: str, obj: Object) -> Kind:
     if kind not in KINDS:
         raise CannotKnow(f"{obj.get('apiVersion')} {kind} is not a kind theseus-ci can handle")
     return KINDS[kind]
+
+
+def _checked(answer: object) -> dict[str, Any]:
+    if isinstance(answer, dict):
+        return answer
+    raise ValueError("the answer is not an object")
 
 
 def _retry_after(error: DynamicApiError) -> float | None:

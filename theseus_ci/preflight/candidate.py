@@ -26,8 +26,8 @@ def settle_name(release: Release, config: Config, previous: Running | None) -> R
         return release
     if config.version is None:
         raise ManifestError(
-            f"{release.source}: Deployment {release.name} is the one that runs now: replacing it in "
-            "place would leave no way back",
+            f"{release.source}: Deployment {release.name} is the one that runs now: replacing it "
+            "in place would leave no way back",
             remedy="set `version:` in theseus.yaml (or --version 1.4.2): the candidate is then "
             f"created beside it as {release.name}-<version>",
         )
@@ -94,10 +94,7 @@ def _differing(cluster: Cluster, release: Release, namespace: str) -> Iterator[s
                 remedy="apply it beforehand and take it out of the manifest, or name the "
                 f"Deployment alone with `deployment: {release.name}`",
             )
-        if not kind.namespaced:
-            where = ""
-        else:
-            where = metadata.get("namespace") or namespace
+        where = (metadata.get("namespace") or namespace) if kind.namespaced else ""
         found = cluster.get(companion["kind"], where, metadata["name"])
         if found is None:
             continue

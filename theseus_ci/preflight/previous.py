@@ -47,7 +47,7 @@ def _named(
     if found is None:
         there = ", ".join(one.name for one in running) or "none"
         raise ConfigError(
-            f"there is no Deployment {service.namespace}/{name}; running behind the service: {there}",
+            f"there is no Deployment {service.namespace}/{name}; behind the service run: {there}",
             where="theseus.yaml: previous",
             remedy="name one of them, or leave `previous` out for a first release",
         )

@@ -7,7 +7,9 @@ read's resourceVersion. A conflict starts again from the read.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from functools import partial
 
 from theseus_ci.errors import (
     AlreadyExists,
@@ -108,9 +110,8 @@ class Editor:
                 self._forget(ref)
                 return False
             self._check_stamp(ref, obj)
-            found = obj
             try:
-                self._journaled(act, lambda: self._cluster.delete(found))
+                self._journaled(act, partial(self._cluster.delete, obj))
             except StaleObject:
                 continue
             self._forget(ref)
@@ -132,7 +133,7 @@ class Editor:
             self._remember(ref)
             self._journaled(
                 f"stamp {ref} with generation {self._state.generation}",
-                lambda ref=ref, obj=obj: self._replace(ref, obj, lambda o: o, adopt=True),  # type: ignore[misc]
+                partial(self._replace, ref, obj, copy.deepcopy, adopt=True),
             )
 
     def _write(self, ref: Ref, obj: Object, change: Change, act: str) -> Object:

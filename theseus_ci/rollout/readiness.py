@@ -36,7 +36,7 @@ def ready_replicas(deployment: Object | None) -> int:
     status = deployment.get("status") or {}
     if status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
         return 0
-    return min(status.get("availableReplicas", 0), status.get("updatedReplicas", 0))
+    return min(int(status.get("availableReplicas", 0)), int(status.get("updatedReplicas", 0)))
 
 
 def await_replicas(
@@ -81,7 +81,7 @@ def await_replicas(
             return Readiness(
                 ready=max(last, 0),
                 wanted=wanted,
-                problem=f"only {max(last, 0)} of {wanted} pods were ready after {seconds:g} s: {why}",
+                problem=f"{max(last, 0)} of {wanted} pods were ready after {seconds:g} s: {why}",
             )
 
 

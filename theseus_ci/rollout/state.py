@@ -164,7 +164,7 @@ def decode(data: bytes, where: str) -> State:
         schema = msgspec.json.decode(data).get("schema")
         if isinstance(schema, int) and schema > SCHEMA:
             raise StateError(
-                f"{where} was written by a newer theseus-ci (schema {schema}, this one knows {SCHEMA})",
+                f"{where} was written by a newer theseus-ci (schema {schema}, here {SCHEMA})",
                 remedy="use the version of theseus-ci that began the rollout",
             )
         return msgspec.json.decode(data, type=State)

@@ -66,7 +66,7 @@ class StateStore:
         elif (mine.rollout, mine.serial) != (copy.rollout, copy.serial):
             self._log(
                 f"{self.artefact} (rollout {mine.rollout}, save {mine.serial}) differs from the "
-                f"cluster's copy (rollout {copy.rollout}, save {copy.serial}): the cluster's is used"
+                f"cluster's copy (rollout {copy.rollout}, save {copy.serial}): the cluster's wins"
             )
         if write:
             write_artefact(self.artefact, copy)

@@ -30,7 +30,7 @@ routes, and the candidate's pods are watched. Ends early, with exit 1, when the 
 go bad, its pods restart, or fewer are ready than its traffic needs."""
 EXAMPLE = "theseus-ci bake 2m"
 CASES = ("pods", "answers")
-SLICE = 5  # requests between two looks at the pods
+SLICE = 1  # requests to each version between two looks at the clock
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,0 +1,84 @@
+"""backup: the running version as YAML that can be applied again."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+from theseus_ci.commands import options
+from theseus_ci.commands.session import Session
+from theseus_ci.errors import EXIT_DONE, UsageError
+from theseus_ci.mesh.destination_rule import is_for
+from theseus_ci.mesh.routing import ServiceHost
+from theseus_ci.mesh.survey import survey
+from theseus_ci.mesh.virtual_service import original_routes
+from theseus_ci.model import Object
+from theseus_ci.preflight.candidate import find_autoscaler
+from theseus_ci.preflight.previous import choose_previous
+from theseus_ci.preflight.routes import find_rules, find_virtual_services
+from theseus_ci.preflight.running import find_running, find_service, running_of
+from theseus_ci.rollout.autoscaler import portable
+
+DESCRIPTION = """\
+Writes the Deployment that carries the service's traffic, with its autoscaler, VirtualServices and
+DestinationRules, as YAML that kubectl apply takes. Fails when there is none."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.epilog = "example:\n  theseus-ci backup --output backup.yaml"
+    parser.add_argument(
+        "name", nargs="?", metavar="DEPLOYMENT", help="default: the one that carries the traffic"
+    )
+    parser.add_argument("--output", metavar="FILE", help="write here instead of to the terminal")
+    options.add_config(parser, overrides=True)
+    options.add_cluster(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    args.state, args.reports = options.DEFAULT_STATE, options.DEFAULT_REPORTS
+    session = Session(args)
+    return session.guarded(lambda: _act(session))
+
+
+def _act(session: Session) -> int:
+    objects = collect(session, session.args.name)
+    text = yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True)
+    if session.args.output is None:
+        sys.stdout.write(text)
+        return EXIT_DONE
+    try:
+        Path(session.args.output).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {session.args.output}: {error.strerror}") from error
+    names = ", ".join(f"{obj['kind']} {obj['metadata']['name']}" for obj in objects)
+    session.console.log(f"wrote {session.args.output}: {names}")
+    return EXIT_DONE
+
+
+def collect(session: Session, name: str | None) -> list[Object]:
+    """The objects to save, free of what the server or a rollout has added. Raises UsageError."""
+    config = session.load_config(check_files=False)
+    namespace = config.namespace or session.connection.namespace
+    cluster = session.cluster
+    service = find_service(cluster, namespace, config.service)
+    host = ServiceHost(config.service, namespace)
+    virtual_services = find_virtual_services(cluster, config, host, session.console.log)
+    rules = find_rules(cluster, host)
+    if name is None:
+        running = find_running(cluster, service)
+        found = choose_previous(
+            cluster, config, host, running, survey(virtual_services, host), rules
+        )
+    else:
+        found = running_of(cluster, namespace, name)
+    if found is None:
+        wanted = f"Deployment {namespace}/{name}" if name else "running version"
+        raise UsageError(f"there is no {wanted} of service {config.service} to back up")
+    hpa = find_autoscaler(cluster, namespace, found.name)
+    own_rules = [rule for rule in rules if is_for(rule, host)]
+    routes = [original_routes(obj) for obj in virtual_services]
+    return [portable(obj) for obj in (found.deployment, hpa, *own_rules, *routes) if obj]
