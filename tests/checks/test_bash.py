@@ -124,9 +124,9 @@ def test_curl_reaches_the_candidate(run: Run, web: Web) -> None:
 def test_a_script_that_hangs_is_killed_with_its_children(
     run: Run, tmp_path: Path, hanging: str
 ) -> None:
-    (result,) = bash(run, f"echo $$ > pid; echo begun; {hanging}", "700ms")
+    (result,) = bash(run, f"echo $$ > pid; echo begun; {hanging}", "2s")
     assert result.verdict is Verdict.FAIL
-    assert result.message == "no result within 700ms"
+    assert result.message == "no result within 2s"
     assert "begun" in result.evidence
     assert not alive(tmp_path / "pid")
 

@@ -166,9 +166,9 @@ def test_a_lie_or_silence_is_the_candidates_failure(
 
 @pytest.mark.parametrize("page", ["/slow", "/trickle"])
 def test_an_answer_that_does_not_end_in_time_fails(run: Run, web: Web, page: str) -> None:
-    result = ask(run, web, {"path": page}, timeout="500ms")
+    result = ask(run, web, {"path": page}, timeout="1s")
     assert result.verdict is Verdict.FAIL
-    assert "within 500ms" in result.message
+    assert "within 1s" in result.message
     assert not web.release.is_set()
 
 
@@ -223,10 +223,10 @@ def test_retries_until_it_holds(run: Run, web: Web) -> None:
 
 def test_a_retry_cut_short_tells_of_the_attempt_before(run: Run, web: Web) -> None:
     http = {"path": "/first/broken/then/slow", "retry": {"interval": "1ms"}}
-    result = ask(run, web, http, timeout="500ms")
+    result = ask(run, web, http, timeout="2s")
     assert result.verdict is Verdict.FAIL
     assert result.message == (
-        "no result within 500ms; the attempt before it: expected status 200, got status 503"
+        "no result within 2s; the attempt before it: expected status 200, got status 503"
     )
 
 

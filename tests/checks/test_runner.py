@@ -48,9 +48,9 @@ def test_no_more_than_allowed_run_at_a_time(run: Run, tmp_path: Path) -> None:
 
 def test_the_time_of_a_check_begins_when_it_does(run: Run) -> None:
     checks = [
-        {"name": f"c{n}", "bash": {"inline": "sleep 0.3"}, "timeout": "900ms"} for n in range(4)
+        {"name": f"c{n}", "bash": {"inline": "sleep 0.9"}, "timeout": "2500ms"} for n in range(3)
     ]
-    assert [r.verdict for r in run(*checks, parallel=1)] == [Verdict.PASS] * 4
+    assert [r.verdict for r in run(*checks, parallel=1)] == [Verdict.PASS] * 3
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_a_server_that_never_speaks_is_given_up(run: Run, sshd: Sshd) -> None:
 
 
 def test_a_command_that_hangs_is_given_up(run: Run, sshd: Sshd) -> None:
-    result = remote(run, sshd, "echo begun; sleep 30", "1500ms")
+    result = remote(run, sshd, "echo begun; sleep 30", "4s")
     assert result.verdict is Verdict.FAIL
     assert "begun" in result.evidence
 

@@ -91,6 +91,10 @@ class Context:
         """Seconds until the deadline, at least a little, so that it can be a socket's timeout."""
         return max(0.001, self.deadline - time.monotonic())
 
+    def is_over(self) -> bool:
+        """Whether the check was ended from outside, or its time has run out."""
+        return self.abort.reason is not None or time.monotonic() >= self.deadline
+
     def path(self, written: str) -> Path:
         """A path of the configuration; `~` is the user's home."""
         return self.directory / Path(written).expanduser()

@@ -71,7 +71,7 @@ def run_http(http: HttpCheck, context: Context) -> list[CheckResult]:
     before = ""
     while True:
         result = _attempt(http, context, attempt)
-        if before and context.abort.reason is Reason.TIMEOUT:
+        if before and result.verdict is not Verdict.PASS and context.is_over():
             message = f"{result.message}; the attempt before it: {before}"
             return [msgspec.structs.replace(result, message=message)]
         enough = retry.attempts is not None and attempt >= retry.attempts
@@ -106,9 +106,9 @@ def _attempt(http: HttpCheck, context: Context, number: int) -> CheckResult:
         exchange.seconds = time.perf_counter() - started
     except (UnreachableError, BrokenOffError) as error:
         evidence = _evidence(exchange, context)
-        if context.abort.reason is not None:
-            return context.ended(evidence=evidence, repeat=repeat)
         reachable = isinstance(error, BrokenOffError)
+        if context.abort.reason is not None or (reachable and context.is_over()):
+            return context.ended(evidence=evidence, repeat=repeat)
         return context.result(
             Verdict.FAIL if reachable else Verdict.ERROR,
             str(error),
