@@ -40,7 +40,7 @@ def configmap(name: str, labels: dict[str, str] | None = None, **data: str) -> O
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": name, "labels": labels or {}},
+        "metadata": {"name": name, **({"labels": labels} if labels else {})},
         "data": data,
     }
 

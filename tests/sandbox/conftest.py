@@ -83,6 +83,13 @@ class ApiServer:
         assert reply.status < 300, reply
         return reply.body
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what the server itself brings about."""
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
     def merge(self, path: str, patch: Object) -> Any:
         return self.ok("PATCH", path, patch, content_type="application/merge-patch+json")
 

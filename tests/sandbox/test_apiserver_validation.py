@@ -286,8 +286,9 @@ def test_custom_resources_are_judged_by_their_schema(apiserver: ApiServer, names
     body["spec"]["http"][0]["route"][0]["weight"] = "all"
     reply = apiserver.request("POST", path, body)
     assert reply.status == 422
-    (cause,) = reply.body["details"]["causes"]
+    cause = reply.body["details"]["causes"][0]
     assert cause["field"] == "spec.http[0].route[0].weight"
+    assert cause["reason"] == "FieldValueTypeInvalid"
     body["spec"]["http"][0]["route"][0]["weight"] = 1
     body["spec"]["http"][0]["match"] = [{"headers": {"x": {"exact": "a", "prefix": "b"}}}]
     reply = apiserver.request("POST", path, body)

@@ -272,9 +272,10 @@ def test_a_new_definition_is_served_at_once(apiserver: ApiServer, namespace: str
     apiserver.ok("POST", crds, definition)
     path = f"/apis/{group}/v1/namespaces/{namespace}/canaries"
     body = {"apiVersion": f"{group}/v1", "kind": "Canary", "metadata": {"name": "c"}, "any": [1]}
+    apiserver.until(lambda: apiserver.request("GET", path).status == 200)
     assert apiserver.ok("POST", path, body)["any"] == [1]
     apiserver.ok("DELETE", f"{crds}/canaries.{group}")
-    assert apiserver.request("GET", path).status == 404
+    apiserver.until(lambda: apiserver.request("GET", path).status == 404)
 
 
 def test_eviction_and_binding(apiserver: ApiServer, namespace: str) -> None:
@@ -304,7 +305,6 @@ def test_eviction_and_binding(apiserver: ApiServer, namespace: str) -> None:
     [
         ("GET", "/api/v1/persistentvolumeclaims", 404, "NotFound"),
         ("GET", "/apis/apps/v2/deployments", 404, "NotFound"),
-        ("GET", "/nothing", 404, "NotFound"),
         ("GET", "/api/v1/namespaces/absent-namespace", 404, "NotFound"),
         ("POST", "/api/v1/pods", 405, "MethodNotAllowed"),
         ("DELETE", "/api/v1/namespaces/default", 403, "Forbidden"),
@@ -317,6 +317,12 @@ def test_refusals(
     reply = own_apiserver.request(method, path)
     assert (reply.status, reply.body["reason"]) == (status, reason)
     assert reply.body["kind"] == "Status"
+
+
+def test_paths_of_no_group_are_plain_404s(apiserver: ApiServer) -> None:
+    for path in ("/nothing", "/apis/absent.example.com/v1/things"):
+        reply = apiserver.request("GET", path)
+        assert (reply.status, reply.body) == (404, "404 page not found\n")
 
 
 def test_bad_bodies(apiserver: ApiServer, namespace: str) -> None:

@@ -124,6 +124,9 @@ def test_watch_list(apiserver: ApiServer, namespace: str) -> None:
         apiserver.ok("POST", path, configmap(name, {"mine": "yes"}))
     query = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
     watch = apiserver.watch(f"{path}?labelSelector=mine&{query}")
+    first = watch.until_count(1)[0]
+    if "RequestWatchProgress is disabled" in first["object"].get("message", ""):
+        pytest.skip("the server's etcd is too old for streamed lists")
     events = watch.until_count(3)
     assert summary(events)[:2] == [("ADDED", "a"), ("ADDED", "b")]
     assert events[2]["type"] == "BOOKMARK"

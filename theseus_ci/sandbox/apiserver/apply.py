@@ -46,8 +46,9 @@ class Record:
         text = f'"{self.writer.manager}"'
         if self.writer.subresource:
             text += f' with subresource "{self.writer.subresource}"'
-        text += f" using {self.writer.api_version}"
-        return text + (f" at {self.time}" if self.writer.operation == "Update" else "")
+        if self.writer.operation == "Update":
+            text += f" using {self.writer.api_version}"
+        return text
 
 
 def records(obj: Object) -> list[Record]:

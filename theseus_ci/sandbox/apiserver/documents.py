@@ -9,9 +9,9 @@ from aiohttp import web
 from theseus_ci.sandbox.apiserver import discovery, openapi
 from theseus_ci.sandbox.apiserver.answers import respond
 from theseus_ci.sandbox.apiserver.errors import (
+    NoSuchPageError,
     Object,
     method_not_allowed,
-    no_such_path,
     not_acceptable,
 )
 from theseus_ci.sandbox.apiserver.kinds import Registry
@@ -21,7 +21,7 @@ HEALTH = ("healthz", "livez", "readyz")
 
 
 def answer(request: web.Request, registry: Registry) -> web.Response:
-    """Answer a request that is not about resources; ApiError 404, 405 or 406."""
+    """Answer a request that is not about resources; ApiError 405 or 406, NoSuchPageError."""
     if request.method not in ("GET", "HEAD"):
         raise method_not_allowed()
     path = request.path.rstrip("/") or "/"
@@ -34,7 +34,7 @@ def answer(request: web.Request, registry: Registry) -> web.Response:
         return response
     content = _document(path, accept, registry)
     if content is None:
-        raise no_such_path()
+        raise NoSuchPageError
     return respond(content)
 
 

@@ -34,6 +34,13 @@ def shown(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def wrong_type(field: str, given: str, wanted: str) -> Cause:
+    """A value of a custom resource has another type than its schema says."""
+    detail = f"{field} in body must be of type {wanted}"
+    message = f"Invalid value: {shown(given)}: {detail}: {shown(given)}"
+    return Cause("FieldValueTypeInvalid", field, message)
+
+
 def required(field: str, detail: str = "") -> Cause:
     return Cause("FieldValueRequired", field, f"Required value{': ' + detail if detail else ''}")
 
@@ -80,7 +87,9 @@ class ApiError(Exception):
             "reason": reason,
             "code": code,
         }
-        if details:
+        if not reason:
+            del self.status["reason"]
+        if details is not None:
             self.status["details"] = details
 
 
@@ -122,14 +131,22 @@ def not_found(group: str, plural: str, name: str) -> ApiError:
     return ApiError(404, "NotFound", message, details=resource_details(name, group, plural))
 
 
+class NoSuchPageError(Exception):
+    """A path in no group we serve: the real server answers such a request in plain text."""
+
+
+def unrecognized(kind: str, why: str) -> ApiError:
+    return bad_request(f"the object provided is unrecognized (must be of type {kind}): {why}")
+
+
 def method_not_allowed() -> ApiError:
     message = "the server does not allow this method on the requested resource"
     return ApiError(405, "MethodNotAllowed", message, details={})
 
 
 def not_acceptable(accepted: list[str]) -> ApiError:
-    message = f"only the following media types are accepted: {', '.join(accepted)}"
-    return ApiError(406, "NotAcceptable", message)
+    message = f"406: Not Acceptable\n\nAvailable representations: {', '.join(accepted)}"
+    return ApiError(406, "NotAcceptable", message, details={})
 
 
 def already_exists(group: str, plural: str, name: str) -> ApiError:
@@ -187,7 +204,7 @@ def too_large_version(asked: int, current: int) -> ApiError:
     message = f"Timeout: Too large resource version: {asked}, current: {current}"
     cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
     details = {"causes": [cause], "retryAfterSeconds": 1}
-    return ApiError(504, "Timeout", message, details=details)
+    return ApiError(504, "Timeout", message, details=details, headers={"Retry-After": "1"})
 
 
 def internal(message: str) -> ApiError:

@@ -25,6 +25,7 @@ from theseus_ci.sandbox.apiserver import (
 from theseus_ci.sandbox.apiserver.answers import Presenter, respond
 from theseus_ci.sandbox.apiserver.errors import (
     ApiError,
+    NoSuchPageError,
     Object,
     bad_request,
     internal,
@@ -89,6 +90,9 @@ class Server:
         except ApiError as problem:
             code = problem.code
             answer = respond(problem.status, status=code, headers=problem.headers)
+        except NoSuchPageError:
+            code = 404
+            answer = web.Response(status=code, text="404 page not found\n")
         except web.HTTPRequestEntityTooLarge:
             code = 413
             error = ApiError(413, "RequestEntityTooLarge", f"limit is {BODY_LIMIT}")
@@ -140,10 +144,11 @@ class Server:
         return await self._object(request, user, route, target)
 
     def _target(self, route: Route) -> Target:
-        """What the path is about; ApiError 404 or 405."""
+        """What the path is about; ApiError 404 or 405, NoSuchPageError."""
         resource = self._verbs.registry.find(route.group, route.version, route.plural)
         if resource is None:
-            raise no_such_path()
+            known = route.group in self._verbs.registry.groups()
+            raise no_such_path() if known else NoSuchPageError
         if bool(route.namespace) and not resource.namespaced:
             raise no_such_path()
         needs_namespace = resource.namespaced and not route.namespace

@@ -6,7 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from theseus_ci.sandbox.apiserver.errors import Cause, invalid_value, required, unsupported
+from theseus_ci.sandbox.apiserver.errors import (
+    Cause,
+    invalid_value,
+    required,
+    unsupported,
+    wrong_type,
+)
 from theseus_ci.sandbox.apiserver.schema import Node
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -29,7 +35,7 @@ def violations(value: Any, node: Node, path: str) -> Iterator[Cause]:
             name, name
         )
         wanted = node.type
-        yield invalid_value(path, given, f'{path} in body must be of type {wanted}: "{given}"')
+        yield wrong_type(path, given, wanted)
         return
     yield from _bounds(value, node, path)
     yield from _combinations(value, node, path)

@@ -27,6 +27,7 @@ from theseus_ci.sandbox.apiserver.errors import (
     invalid,
     invalid_value,
     not_found,
+    unrecognized,
     unsupported_media_type,
 )
 from theseus_ci.sandbox.apiserver.kinds import CRDS, NAMESPACES, Registry, Resource, from_crd
@@ -111,7 +112,7 @@ class Verbs:
         obj, warnings = self._decoded(target, body, options)
         metadata = obj["metadata"]
         if metadata.get("resourceVersion"):
-            raise bad_request("resourceVersion should not be set on objects to be created")
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
         self._place(target, metadata)
         if target.resource.namespaced:
             name = metadata.get("name", "")
@@ -279,7 +280,8 @@ class Verbs:
         for name, value in wanted.items():
             given = body.get(name)
             if not given and (resource.custom or complete):
-                raise bad_request(f"Object '{name.capitalize()}' is missing in the request body")
+                what = f"Object '{name[0].upper()}{name[1:]}' is missing in the body"
+                raise unrecognized(resource.kind, what)
             if given and given != value:
                 if name == "kind":
                     raise bad_request(
