@@ -114,7 +114,7 @@ def _origin(block: dict[str, Any], request: Request) -> bool:
     labels = block.get("sourceLabels") or {}
     if any(request.source_labels.get(key) != value for key, value in labels.items()):
         return False
-    return block.get("sourceNamespace", request.source_namespace) == request.source_namespace
+    return bool(block.get("sourceNamespace", request.source_namespace) == request.source_namespace)
 
 
 def _uri(block: dict[str, Any], path: str) -> bool:

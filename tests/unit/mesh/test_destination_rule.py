@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.mesh.worlds import NAMESPACE, REVIEWS
+from tests.unit.mesh.worlds import NAMESPACE, REVIEWS, widely
 from theseus_ci.errors import Refused, StateError
 from theseus_ci.mesh.choose import choose_sides, selects
 from theseus_ci.mesh.destination_rule import (
@@ -92,6 +92,7 @@ sides = st.sampled_from(
 )
 
 
+@widely
 @given(users_subsets, st.booleans(), st.sampled_from([None, {}, {"team": "shop"}]), sides)
 def test_the_users_rule_comes_back_byte_for_byte(
     subsets: list[Object],
@@ -223,6 +224,7 @@ pod_labels = st.dictionaries(
 )
 
 
+@widely
 @given(
     users_subsets,
     st.lists(st.sampled_from(["v1", "v2", "stable", ""]), max_size=2),
@@ -236,8 +238,7 @@ def test_chosen_subsets_select_one_version_alone(
     objects = [routes_to(*named)], [rule(*subsets)]
     try:
         choice = choose_sides(REVIEWS, *objects, before, after, others=others)
-    except Refused as refused:
-        assert refused.remedy
+    except Refused:
         return
     assert choice.previous is not None
     assert selects(choice.previous.labels, before)

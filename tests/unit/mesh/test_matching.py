@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.unit.mesh.worlds import widely
 from theseus_ci.config.types import Matcher, NamedMatch, StringMatch
 from theseus_ci.errors import ConfigError
 from theseus_ci.mesh.cookies import cookie_regex
@@ -131,6 +132,7 @@ def test_other_cookies_do_not_count(header: str, match: dict[str, str]) -> None:
 values = st.text(st.sampled_from("ab.*+?()|[]{}^$\\-_ %;="), max_size=6)
 
 
+@widely
 @given(values, values, st.lists(values, max_size=2))
 def test_exact_cookie_values_are_taken_literally(wanted: str, sent: str, others: list[str]) -> None:
     assume(";" not in wanted + sent + "".join(others))
@@ -152,6 +154,7 @@ bodies = st.recursive(
 )
 
 
+@widely
 @given(
     bodies, st.booleans(), st.booleans(), st.text("abc.-", max_size=4), st.text("abc", max_size=3)
 )
@@ -212,7 +215,7 @@ def test_conditions_that_cannot_be_joined_say_so(first: Object, second: Object) 
         join(first, second)
 
 
-conditions = st.one_of(
+conditions: st.SearchStrategy[Object] = st.one_of(
     st.just({}),
     st.fixed_dictionaries({"exact": st.text("ab", max_size=3)}),
     st.fixed_dictionaries({"prefix": st.text("ab", min_size=1, max_size=2)}),
@@ -222,6 +225,7 @@ conditions = st.one_of(
 )
 
 
+@widely
 @given(conditions, conditions, st.text("abc", max_size=4))
 def test_a_joined_condition_holds_where_both_hold(
     first: Object, second: Object, value: str
@@ -235,7 +239,7 @@ def test_a_joined_condition_holds_where_both_hold(
 
 
 def test_an_impossible_block_is_left_out_and_the_header_is_found_in_any_case() -> None:
-    blocks = [
+    blocks: list[Object] = [
         {"headers": {"X-Ring": {"exact": "outer"}}},
         {"headers": {"X-Ring": {"prefix": "in"}}, "uri": {"prefix": "/"}},
     ]

@@ -16,6 +16,7 @@ from theseus_ci.mesh.choose import choose_sides, selects
 from theseus_ci.mesh.destination_rule import (
     edit_destination_rule,
     new_destination_rule,
+    restore_destination_rule,
     subsets_of,
 )
 from theseus_ci.mesh.promotion import Step, promotion_steps, rollback_steps
@@ -262,8 +263,6 @@ def test_a_rollback_after_the_subset_gave_way_brings_it_back() -> None:
     world.edit(drained)
     steps = promotion_steps(drained, world.virtual_services, world.rule, world.virtual_services)
     world._write(steps[0])
-    from theseus_ci.mesh.destination_rule import restore_destination_rule
-
     assert world.rule is not None
     assert (
         restore_destination_rule(world.rule, REVIEWS, "previous") == SHAPES["one named subset"][1]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.mesh.interpreter import outcome
-from tests.unit.mesh.worlds import NAMESPACE, REVIEWS, routings, virtual_services
+from tests.unit.mesh.worlds import NAMESPACE, REVIEWS, routings, virtual_services, widely
 from theseus_ci.mesh.drift import drift
 from theseus_ci.mesh.naming import is_rollout_route
 from theseus_ci.mesh.routing import Routing, Side
@@ -77,6 +77,7 @@ def unalike(vs: Object) -> bool:
     return len(seen) == len(set(seen))
 
 
+@widely
 @given(
     virtual_services().filter(unalike),
     routings(live=True),
@@ -98,11 +99,13 @@ def _targets(vs: Object) -> list[Any]:
     return [outcome(one, 0, NAMESPACE).targets for one in vs["spec"]["http"]]
 
 
+@widely
 @given(virtual_services(), routings())
 def test_nothing_drifts_of_itself(vs: Object, routing: Routing) -> None:
     assert drift(edit_virtual_service(vs, routing), routing) == []
 
 
+@widely
 @given(virtual_services(), routings())
 def test_a_deleted_twin_comes_back_and_is_told(vs: Object, routing: Routing) -> None:
     edited = edit_virtual_service(vs, routing)

@@ -20,10 +20,11 @@ from tests.unit.mesh.worlds import (
     requests,
     routings,
     virtual_services,
+    widely,
 )
 from theseus_ci.mesh.headers import KEY, TO, VERSION, sees
 from theseus_ci.mesh.naming import is_rollout_route
-from theseus_ci.mesh.routing import Routing
+from theseus_ci.mesh.routing import Routing, Side
 from theseus_ci.mesh.undo import read_layers
 from theseus_ci.mesh.virtual_service import edit_virtual_service, restore_virtual_service
 
@@ -45,6 +46,7 @@ def users_entries(vs: Object) -> list[Object]:
     return [one for one in vs["spec"]["http"] if not is_rollout_route(one)]
 
 
+@widely
 @given(virtual_services(), courses())
 def test_rollback_gives_the_users_object_back(vs: Object, course: list[Routing]) -> None:
     before = written(vs)
@@ -53,6 +55,31 @@ def test_rollback_gives_the_users_object_back(vs: Object, course: list[Routing])
     assert written(vs) == before  # the input is left alone
 
 
+@widely
+@given(virtual_services(), courses())
+def test_promotion_changes_nothing_but_the_subset_of_the_version(
+    vs: Object, course: list[Routing]
+) -> None:
+    final = Side("lasting", {"version": "v2"}, owned=False)
+    edited = after(vs, course)
+    restored = restore_virtual_service(edited, REVIEWS, "candidate", final)
+    previous = course[0].previous
+    assert previous is not None
+    wanted = copy.deepcopy(vs)
+    for section in ("http", "tcp", "tls"):
+        for entry in wanted["spec"].get(section, []):
+            for one in entry.get("route", []):
+                named = one["destination"].get("subset") == previous.subset
+                if (
+                    named
+                    and not previous.owned
+                    and REVIEWS.resolves(one["destination"]["host"], NAMESPACE)
+                ):
+                    one["destination"]["subset"] = final.subset
+    assert written(restored) == written(wanted)
+
+
+@widely
 @given(virtual_services(), courses(), routings())
 def test_an_edit_depends_only_on_the_users_object(
     vs: Object, course: list[Routing], last: Routing
@@ -68,6 +95,7 @@ def _same_sides(routing: Routing, like: Routing) -> Routing:
     return Routing(**{**values, "replaces": like.replaces})
 
 
+@widely
 @given(virtual_services(), routings())
 def test_results_share_nothing_with_their_input(vs: Object, routing: Routing) -> None:
     edited = edit_virtual_service(vs, routing)
@@ -87,6 +115,7 @@ def _scribble(value: Any) -> None:
         value.append("scribbled")
 
 
+@widely
 @given(virtual_services(), routings())
 def test_what_does_not_send_to_the_previous_version_is_untouched(
     vs: Object, routing: Routing
@@ -129,6 +158,7 @@ def _expected(before: Distribution, routing: Routing) -> Distribution:
     return {target: part for target, part in expected.items() if part}
 
 
+@widely
 @given(virtual_services(), courses(), requests)
 def test_everybody_elses_requests_are_split_as_asked(
     vs: Object, course: list[Routing], request: Request
@@ -143,6 +173,7 @@ def test_everybody_elses_requests_are_split_as_asked(
     assert not any(name.startswith("x-theseus") for one in now.answers.values() for name in one)
 
 
+@widely
 @given(virtual_services(), courses())
 def test_tcp_and_tls_are_split_as_asked(vs: Object, course: list[Routing]) -> None:
     edited = after(vs, course)
@@ -154,6 +185,7 @@ def test_tcp_and_tls_are_split_as_asked(vs: Object, course: list[Routing]) -> No
             assert outcome(new, 0, NAMESPACE).targets == _expected(before, course[-1])
 
 
+@widely
 @given(virtual_services(), courses(), requests)
 def test_a_test_goes_entirely_where_it_asks(
     vs: Object, course: list[Routing], request: Request
@@ -195,6 +227,7 @@ def _copied(entry: Object) -> Object:
     return {k: v for k, v in entry.items() if k not in ("name", "match", "route")}
 
 
+@widely
 @given(virtual_services(), routings(), requests)
 def test_a_wrong_secret_opens_nothing(vs: Object, routing: Routing, request: Request) -> None:
     edited = edit_virtual_service(vs, routing)
@@ -204,6 +237,7 @@ def test_a_wrong_secret_opens_nothing(vs: Object, routing: Routing, request: Req
         assert (found.targets if found else None) == (plain.targets if plain else None)
 
 
+@widely
 @given(virtual_services(), routings(), requests)
 def test_the_marker_tells_the_edit(vs: Object, routing: Routing, request: Request) -> None:
     edited = edit_virtual_service(vs, routing)
@@ -217,6 +251,7 @@ def test_the_marker_tells_the_edit(vs: Object, routing: Routing, request: Reques
         assert written(edited) == written(vs)
 
 
+@widely
 @given(virtual_services(), routings(live=True), requests)
 def test_people_see_the_candidate_and_other_services_keep_their_share(
     vs: Object, routing: Routing, request: Request
@@ -234,6 +269,7 @@ def test_people_see_the_candidate_and_other_services_keep_their_share(
     assert found.targets == expected
 
 
+@widely
 @given(virtual_services(), routings(), requests)
 def test_a_twin_matches_only_what_its_entry_matches(
     vs: Object, routing: Routing, request: Request
@@ -256,6 +292,7 @@ def test_a_twin_matches_only_what_its_entry_matches(
     assert not pending
 
 
+@widely
 @given(virtual_services(), routings())
 def test_names_are_unique_and_ours(vs: Object, routing: Routing) -> None:
     edited = edit_virtual_service(vs, routing)
@@ -264,6 +301,7 @@ def test_names_are_unique_and_ours(vs: Object, routing: Routing) -> None:
     assert all(name.startswith("theseus.reviews.shop.") for name in names)
 
 
+@widely
 @given(virtual_services(), courses(REVIEWS), courses(RATINGS), st.randoms())
 def test_two_rollouts_in_one_object_undo_each_its_own(
     vs: Object, reviews: list[Routing], ratings: list[Routing], chance: Any
@@ -298,6 +336,7 @@ def _traffic(vs: Object) -> list[Any]:
     ]
 
 
+@widely
 @given(virtual_services(), courses())
 def test_short_and_full_hosts_are_the_same(vs: Object, course: list[Routing]) -> None:
     other = copy.deepcopy(vs)

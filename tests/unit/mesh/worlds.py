@@ -6,11 +6,19 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from tests.unit.mesh.interpreter import Request
 from theseus_ci.config.types import Matcher, NamedMatch, StringMatch
 from theseus_ci.mesh.routing import Routing, ServiceHost, Side
+
+widely = settings(
+    max_examples=40,
+    deadline=None,  # no test may depend on how busy the machine is
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+"""How every property of this folder is tried."""
 
 NAMESPACE = "shop"
 REVIEWS = ServiceHost("reviews", NAMESPACE)
@@ -25,7 +33,7 @@ uri = st.one_of(
     st.fixed_dictionaries({"exact": paths}),
     st.fixed_dictionaries({"regex": st.sampled_from(["/a.*", ".*", "/[ab]/?.*"])}),
 )
-condition = st.one_of(
+condition: st.SearchStrategy[Object] = st.one_of(
     st.fixed_dictionaries({"exact": st.sampled_from(["alice", "bob", "candidate", "beta-1"])}),
     st.fixed_dictionaries({"prefix": st.sampled_from(["a", "beta-", "cand"])}),
     st.fixed_dictionaries({"regex": st.sampled_from(["alice|bob", "beta-[0-9]+", "*", ".*"])}),
@@ -111,7 +119,7 @@ extras = st.fixed_dictionaries(
         "futureField": st.just({"nested": [1, 2.5, None, True]}),
     },
 )
-no_route = st.sampled_from(
+no_route: st.SearchStrategy[Object] = st.sampled_from(
     [
         {"redirect": {"uri": "/new", "redirectCode": 302}},
         {"directResponse": {"status": 503, "body": {"string": "closed"}}},
@@ -142,11 +150,10 @@ def virtual_services(draw: st.DrawFn) -> Object:
         spec["gateways"] = ["shop-gateway", "mesh"]
     spec["http"] = draw(st.lists(entries(), min_size=1, max_size=5))
     if draw(st.integers(0, 3)) == 0:
-        match = [{"port": 3306}]
-        spec["tcp"] = [{"match": match, "route": draw(routes(headers=False))}]
+        spec["tcp"] = [{"match": [{"port": 3306}], "route": draw(routes(headers=False))}]
     if draw(st.integers(0, 3)) == 0:
-        match = [{"port": 443, "sniHosts": ["shop.example.com"]}]
-        spec["tls"] = [{"match": match, "route": draw(routes(headers=False))}]
+        sni = {"port": 443, "sniHosts": ["shop.example.com"]}
+        spec["tls"] = [{"match": [sni], "route": draw(routes(headers=False))}]
     made = {
         "apiVersion": "networking.istio.io/v1",
         "kind": "VirtualService",
@@ -196,8 +203,18 @@ def courses(draw: st.DrawFn, service: ServiceHost = REVIEWS) -> list[Routing]:
     """A rollout: some routings of the same sides."""
     first = draw(routings(service))
     later = draw(st.lists(routings(service), max_size=4))
-    same = {"previous": first.previous, "candidate": first.candidate, "replaces": first.replaces}
-    return [first, *(replace(one, **same) for one in later)]
+    return [
+        first,
+        *(
+            replace(
+                one,
+                previous=first.previous,
+                candidate=first.candidate,
+                replaces=first.replaces,
+            )
+            for one in later
+        ),
+    ]
 
 
 requests = st.builds(
