@@ -59,7 +59,7 @@ class SliceRun:
         self, index: int, latency: int, status: int, outcome: int, sample: BadAnswer | None
     ) -> None:
         """An outcome; `latency` in nanoseconds."""
-        self._latencies[index] = latency // 1000
+        self._latencies[index] = max(1, latency // 1000)
         self._statuses[index] = status
         self._outcomes[index] = outcome
         if sample is not None:

@@ -127,7 +127,8 @@ class Session:
             if gap > _NOTICEABLE:
                 for exchange in self._in_flight:
                     exchange.run.note_delay(exchange.index, gap)
-            self._timer.at(self._due())
+            if self._to_send:
+                self._timer.at(self._due())
 
     def _begin_schedule(self) -> None:
         self._origin = time.monotonic_ns() + _LEAD
@@ -152,7 +153,7 @@ class Session:
 
     def _send_due(self) -> None:
         """Send everything that is due, then set the timer for the next request."""
-        while not self._ended:
+        while self._to_send and not self._ended:
             due = self._due()
             now = time.monotonic_ns()
             if due > now:
