@@ -122,10 +122,12 @@ def load(command: str) -> Command:
     """What stands behind a command; only its own module is imported."""
     if command in STAGES and command not in OWN_MODULE:
         stage = importlib.import_module("theseus_ci.commands.stage")
-        return stage.command(command)
+        wrapped: Command = stage.command(command)
+        return wrapped
     if command == "sandbox":
         return importlib.import_module("theseus_ci.sandbox.commands")
-    return importlib.import_module(f"theseus_ci.commands.{command}")
+    module: Command = importlib.import_module(f"theseus_ci.commands.{command}")
+    return module
 
 
 if __name__ == "__main__":

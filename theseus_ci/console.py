@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TextIO
@@ -17,14 +18,13 @@ class Console:
         self._terminal = self._stream.isatty()
         self._last_progress = ("", 0.0)
         self._status = ""
+        self._broken = False
         self.context = ""  # what the status line says before the progress
 
     def log(self, sentence: str) -> None:
         """A line that stays."""
         self._clear()
-        stamp = time.strftime("%H:%M:%S")
-        self._stream.write(f"{stamp}  {sentence}\n")
-        self._stream.flush()
+        self._write(f"{time.strftime('%H:%M:%S')}  {sentence}\n")
         self._last_progress = ("", 0.0)
 
     def progress(self, sentence: str) -> None:
@@ -32,22 +32,30 @@ class Console:
         if self._terminal:
             self._clear()
             self._status = f"{self.context}{sentence}"
-            self._stream.write(f"\r{self._status}")
-            self._stream.flush()
+            self._write(f"\r{self._status}")
             return
         last, at = self._last_progress
         now = time.monotonic()
         if sentence != last and (not last or now - at >= QUIET_SECONDS):
-            self._stream.write(f"{time.strftime('%H:%M:%S')}    … {sentence}\n")
-            self._stream.flush()
+            self._write(f"{time.strftime('%H:%M:%S')}    … {sentence}\n")
             self._last_progress = (sentence, now)
 
     def close(self) -> None:
         """Leave no half line behind."""
         self._clear()
-        self._stream.flush()
+
+    def _write(self, text: str) -> None:
+        """Write; a reader that has gone away (`| head`) must not stop a rollout half way."""
+        if self._broken:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except BrokenPipeError:
+            self._broken = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
     def _clear(self) -> None:
         if self._status:
-            self._stream.write("\r\x1b[2K")
+            self._write("\r\x1b[2K")
             self._status = ""

@@ -51,11 +51,12 @@ def run_step(rollout: Rollout, step: Step, stage: Stage, args: argparse.Namespac
     try:
         with rollout.clock.limit(step.timeout):
             outcome = _skipped(step) if step.skip_reason else _named(step, stage.run(rollout, args))
-    except TheseusError as error:
+    except TheseusError as raised:
+        error = _interruption(rollout, raised)
         failure = _error(error)
         _record(rollout, step, failure, started)
         _report(rollout, step, stage, failure, started)
-        raise
+        raise error from raised
     if outcome.verdict is Verdict.FAIL:
         brake.pull(rollout, f"{step.id}: {outcome.summary}")
     _record(rollout, step, outcome, started)
@@ -67,6 +68,15 @@ def run_step(rollout: Rollout, step: Step, stage: Stage, args: argparse.Namespac
 def exit_code(outcome: Outcome) -> int:
     """0 done or passed, 1 the release is bad, 3 could not know."""
     return EXIT_CODES[outcome.verdict]
+
+
+def _interruption(rollout: Rollout, error: TheseusError) -> TheseusError:
+    """The signal or time limit behind an error: what was cut short fails in its own words."""
+    try:
+        rollout.clock.check()
+    except TheseusError as cause:
+        return cause
+    return error
 
 
 def _skipped(step: Step) -> Outcome:

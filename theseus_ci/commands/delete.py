@@ -71,12 +71,13 @@ def _delete(session: Session, service: Object, host: ServiceHost) -> None:
     for rule in rules:
         _edit(session, rule, lambda found: _without_subsets(found, subsets), "subset")
     hpa = find_autoscaler(cluster, host.namespace, version.name)
-    for obj in (version.deployment, hpa):
-        if obj is not None:
-            current = cluster.get(obj["kind"], host.namespace, obj["metadata"]["name"])
-            if current is not None:
-                session.console.log(f"delete {obj['kind']} {obj['metadata']['name']}")
-                cluster.delete(current)
+    for doomed in (hpa, version.deployment):
+        current = doomed and cluster.get(
+            doomed["kind"], host.namespace, doomed["metadata"]["name"]
+        )
+        if current:
+            session.console.log(f"delete {current['kind']} {current['metadata']['name']}")
+            cluster.delete(current)
 
 
 def _refuse_if_carrying(

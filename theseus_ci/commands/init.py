@@ -30,7 +30,7 @@ are listed."""
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.epilog = (
-        "example:\n  theseus-ci init --service reviews --namespace bookinfo > theseus.yaml"
+        "example:\n  theseus-ci init --service reviews > theseus.yaml"
     )
     parser.add_argument("--service", metavar="NAME", help="the Service whose traffic is to move")
     parser.add_argument("--namespace", metavar="NAME", help="default: the context's")

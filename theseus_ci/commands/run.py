@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import select
 import signal
 import sys
 import time
@@ -12,12 +13,20 @@ from theseus_ci.commands.begin import begin
 from theseus_ci.commands.rollback import roll_back
 from theseus_ci.commands.session import Session
 from theseus_ci.commands.stage import load_stage, step_arguments
-from theseus_ci.errors import EXIT_BAD_RELEASE, EXIT_DONE, Interrupted, StateError, TheseusError
+from theseus_ci.errors import (
+    EXIT_BAD_RELEASE,
+    EXIT_DONE,
+    Interrupted,
+    LeaseLost,
+    StateError,
+    TheseusError,
+    UsageError,
+)
 from theseus_ci.model import Verdict
-from theseus_ci.plan import Step
+from theseus_ci.plan import Gate, Step
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ending import close
-from theseus_ci.rollout.state import PHASE_FAILED, PHASE_PROMOTED
+from theseus_ci.rollout.state import PHASE_FAILED, PHASE_PROMOTED, PHASE_ROLLED_BACK
 from theseus_ci.runner import exit_code, run_step
 
 DESCRIPTION = """\
@@ -31,6 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "example:\n  theseus-ci run --version 1.4.2"
     parser.add_argument(
         "--resume", action="store_true", help="go on with the rollout that a process left behind"
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="answer the flow's gates with yes instead of asking"
     )
     parser.add_argument(
         "--no-rollback", action="store_true", help="leave everything as it is on failure"
@@ -63,6 +75,7 @@ def _act(session: Session) -> int:
 
 
 def _follow_plan(session: Session, rollout: Rollout) -> int:
+    _refuse_unanswerable(session, rollout)
     plan = rollout.state.plan
     steps = [step for step in plan.steps if step.command[0] != "begin"]
     for number, step in enumerate(steps, start=1):
@@ -79,6 +92,10 @@ def _follow_plan(session: Session, rollout: Rollout) -> int:
 
 def _one(session: Session, rollout: Rollout, step: Step, position: str) -> int:
     session.console.log(f"{position} {step.id}: {step.title}")
+    if step.gate is not None and not _agreed(session, rollout, step.gate):
+        session.console.log(f"{step.id}: the gate was answered with no, or not in time")
+        _way_back(session, rollout)
+        return EXIT_BAD_RELEASE
     started = time.monotonic()
     stage = load_stage(step.command[0])
     try:
@@ -89,6 +106,8 @@ def _one(session: Session, rollout: Rollout, step: Step, position: str) -> int:
             session.console.log("Ctrl-C: rolling back")
             _way_back(session, rollout)
         raise
+    except LeaseLost:
+        raise  # somebody else acts for this rollout: a rollback is theirs to decide
     except TheseusError as error:
         session.explain(error)
         _way_back(session, rollout)
@@ -101,6 +120,33 @@ def _one(session: Session, rollout: Rollout, step: Step, position: str) -> int:
         return EXIT_DONE
     _way_back(session, rollout)
     return exit_code(outcome) or EXIT_BAD_RELEASE
+
+
+def _agreed(session: Session, rollout: Rollout, gate: Gate) -> bool:
+    """Ask a person on the terminal; no answer in time is a no."""
+    if session.args.yes:
+        return True
+    print(f"{gate.message} [yes/no, within {gate.timeout:g} s] ", end="", flush=True)
+    deadline = session.clock.monotonic() + gate.timeout
+    while session.clock.monotonic() < deadline:
+        rollout.alive()
+        with session.clock.interruptible():
+            ready, _, _ = select.select([sys.stdin], [], [], 5.0)
+        if ready:
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return False
+
+
+def _refuse_unanswerable(session: Session, rollout: Rollout) -> None:
+    """Gates need somebody to answer. Raises UsageError."""
+    gates = [step.id for step in rollout.state.plan.steps if step.gate is not None]
+    if gates and not session.args.yes and not sys.stdin.isatty():
+        if not rollout.state.adopted and not rollout.state.created:
+            close(rollout, PHASE_ROLLED_BACK)  # nothing has been touched yet
+        raise UsageError(
+            f"the flow asks for consent before {', '.join(gates)}, and nobody is here to answer",
+            remedy="run it in a terminal, through the Jenkins library, or with --yes",
+        )
 
 
 def _way_back(session: Session, rollout: Rollout) -> None:
