@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,22 @@ from hypothesis import strategies as st
 from theseus_ci.config.document import DocumentError, Mark, parse_json, parse_yaml, read_source
 from theseus_ci.config.keypath import resolve, text_of
 
+
+def _reads_alike(text: str) -> bool:
+    """PyYAML writes 0E0 and -.1 unquoted, which are text to it and numbers to kubectl."""
+    return re.match(r"[-+]?\.?[0-9]", text) is None
+
+
 SCALARS = (
     st.none()
     | st.booleans()
     | st.integers(-(10**15), 10**15)
     | st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x != int(x))
-    | st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f\x85"))
+    | st.text(
+        st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="\x7f\x85")
+    ).filter(_reads_alike)
 )
-KEYS = st.text("abcXYZ019._-/ ", min_size=1, max_size=8)
+KEYS = st.text("abcXYZ019._-/ ", min_size=1, max_size=8).filter(_reads_alike)
 TREES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4)
 )
