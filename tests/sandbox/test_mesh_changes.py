@@ -207,7 +207,10 @@ def test_a_start_with_refused_objects_serves_the_others(
 ) -> None:
     shop.routes("web", route(to("web", "v1")))
     shop.routes("bad-regex", route(to("web", "v1"), match=[{"uri": {"regex": "(?<!x)y"}}]))
-    shop.routes("bad-field", {"delegate": {"name": "x"}})
+    shop.routes("bad-field", route(to("web", "v1"), match=[{"sourceNamespace": "elsewhere"}]))
+    broken = {"http": [route(to("web", "v1"), match=[{"uri": {"regex": "(?>x)"}}])]}
+    shop.routes("good-root", {"delegate": {"name": "bad-inner"}}, route(to("web", "v2")))
+    shop.apply("VirtualService", "bad-inner", {"spec": broken})
     shop.apply("DestinationRule", "bad-policy", {"spec": {"host": "x", "workloadSelector": {}}})
     started = Mesh(apiserver.kubeconfig, tmp_path / "started", "--access-log")
     try:
@@ -215,8 +218,10 @@ def test_a_start_with_refused_objects_serves_the_others(
         assert client.get(shop.host("web")).backend == "web-v1"
         assert client.get(shop.host("bad-regex"), "/y").status == 404
         assert client.get(shop.host("bad-field")).status == 404
-        for name in ("bad-regex", "bad-field", "bad-policy"):
+        assert client.get(shop.host("good-root")).backend == "web-v2"
+        for name in ("bad-regex", "bad-field", "bad-policy", "bad-inner"):
             eventually(partial(_warned, shop, name))
+        assert shop.warnings("good-root") == shop.warnings("web") == []
         log = started.directory / "gateway" / "access.log"
         eventually(lambda: '"GET /y HTTP/1.1" 404' in log.read_text())
     finally:

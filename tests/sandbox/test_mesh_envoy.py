@@ -317,3 +317,23 @@ def test_mesh_routes_rule_the_sidecar_and_gateway_routes_do_not(shop: World) -> 
         lambda: {from_sidecar(shop, host).backend for _ in range(20)} == {"web-v1", "web-v2"}
     )
     eventually(lambda: shop.gateway.get(entry).status == 404)
+
+
+def test_a_delegates_entries_stand_in_for_the_roots(shop: World) -> None:
+    below = {"uri": {"prefix": "/api"}}
+    headers = {"response": {"set": {"x-root": "yes"}}}
+    root = {"match": [below], "delegate": {"name": "inner"}, "headers": headers}
+    shop.routes("web", root, route(to("web", "v1")))
+    inner = [
+        route(to("web", "v2"), match=[{"uri": {"exact": "/api/v2"}}]),
+        route(to("web", "v2"), match=[{"uri": {"exact": "/elsewhere"}}]),
+        route(to("web", "v1"), match=[{"headers": {"x-a": {"exact": "b"}}}]),
+    ]
+    shop.apply("VirtualService", "inner", {"spec": {"http": inner}})
+    eventually(lambda: answered_by(shop, "web", "/api/v2") == "web-v2")
+    assert shop.gateway.get(shop.host("web"), "/api/v2").headers["x-root"] == "yes"
+    assert shop.gateway.get(shop.host("web"), "/api/x", x_a="b").headers["x-root"] == "yes"
+    assert "x-root" not in shop.gateway.get(shop.host("web"), "/api/x").headers
+    assert answered_by(shop, "web", "/elsewhere") == "web-v1"  # reaches beyond the root's condition
+    shop.delete("VirtualService", "inner")
+    eventually(lambda: answered_by(shop, "web", "/api/v2") == "web-v1")

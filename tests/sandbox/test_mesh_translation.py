@@ -9,11 +9,8 @@ import pytest
 from tests.sandbox.istio_objects import (
     Collection,
     Object,
-    destination_rule,
-    endpoint_slice,
     gateway,
     named,
-    pod,
     service,
     to,
     virtual_service,
@@ -173,6 +170,65 @@ def test_without_gateway_or_route_everything_is_404() -> None:
         ]
 
 
+DELEGATE = {"name": "d", "namespace": "n"}
+ANY: Object = {}
+"""A condition that only asks for presence."""
+
+
+@pytest.mark.parametrize(
+    ("root", "inner", "merged"),
+    [
+        ({}, {"uri": {"exact": "/a"}}, {"uri": {"exact": "/a"}}),
+        ({"uri": {"prefix": "/a"}}, {}, {"uri": {"prefix": "/a"}}),
+        ({"uri": {"prefix": "/a"}}, {"uri": {"prefix": "/a/b"}}, {"uri": {"prefix": "/a/b"}}),
+        ({"uri": {"prefix": "/a"}}, {"uri": {"exact": "/a/b"}}, {"uri": {"exact": "/a/b"}}),
+        ({"uri": {"exact": "/a"}}, {"uri": {"exact": "/a"}}, {"uri": {"exact": "/a"}}),
+        ({"uri": {"prefix": "/a/b"}}, {"uri": {"prefix": "/a"}}, None),
+        ({"uri": {"exact": "/a"}}, {"uri": {"prefix": "/a"}}, None),
+        ({"uri": {"regex": "/a"}}, {"uri": {"exact": "/a"}}, None),
+        ({"uri": {"prefix": "/a"}}, {"uri": {"regex": "/a"}}, None),
+        ({"uri": {"prefix": "/A"}}, {"ignoreUriCase": True}, None),
+        ({"port": 80}, {"port": 81}, None),
+        (
+            {"headers": {"a": {"prefix": "x"}}},
+            {"headers": {"a": {"exact": "xy"}, "b": ANY}},
+            {"headers": {"a": {"exact": "xy"}, "b": ANY}},
+        ),
+        ({"headers": {"a": ANY}}, {"headers": {"a": {"exact": "x"}}}, None),
+        ({"gateways": ["entry"]}, {"gateways": ["other"]}, None),
+    ],
+)
+def test_a_delegate_narrows_the_roots_conditions_or_does_not_count(
+    root: Object, inner: Object, merged: Object | None
+) -> None:
+    sent = {"match": [inner], "route": [to("web")]}
+    snapshot = Snapshot(
+        virtual_services={
+            **virtual_service(
+                "root", {"match": [root], "delegate": {"name": "d", "namespace": "n"}}
+            ),
+            **named("d", {"http": [sent]}, namespace="n"),
+        }
+    )
+    found = [entry for obj in snapshot.routing.values() for entry in obj["spec"]["http"]]
+    if merged is None:
+        assert found == []
+        return
+    condition = {**found[0]["match"][0]}
+    assert condition.pop("name") == ""
+    condition.pop("gateways", None)
+    assert condition == merged
+    assert found[0]["route"][0]["destination"]["host"] == "web.n.svc.cluster.local"
+
+
+def test_a_delegate_must_be_exported_to_its_root() -> None:
+    for targets, entries in (["."], 0), (["shop"], 1), (["*"], 1), (["other"], 0):
+        delegate = named("d", {"http": [{"route": [to("web")]}], "exportTo": targets}, "n")
+        root = virtual_service("root", {"delegate": DELEGATE})
+        snapshot = Snapshot(virtual_services={**root, **delegate})
+        assert len(snapshot.routing["shop", "root"]["spec"]["http"]) == entries, targets
+
+
 # The sidecar
 
 
@@ -243,104 +299,6 @@ def test_ports_that_do_not_speak_http_have_no_route() -> None:
     assert f"outbound|53||{WEB}" not in found.clusters
 
 
-# Clusters
-
-
-def test_subsets_hold_the_ready_endpoints_whose_pods_have_the_labels() -> None:
-    found = translate(
-        Snapshot(
-            services=service("web"),
-            pods={**pod("10.1.0.1", version="v1"), **pod("10.1.0.2", version="v2")},
-            endpoint_slices={
-                **endpoint_slice("web", "10.1.0.1", "10.1.0.2", port=8080),
-                **endpoint_slice("web", "10.1.0.3", conditions={"ready": False}),
-                **endpoint_slice("web", "10.1.0.2", port=80),
-                **endpoint_slice("web", "192.168.0.1"),
-            },
-            destination_rules=destination_rule("web", "v1", "v2", "v3"),
-        ),
-        SIDECAR,
-    ).clusters
-    assert {name.split("|")[2]: cluster.endpoints for name, cluster in found.items()} == {
-        "": (("127.1.0.1", 8080), ("127.1.0.2", 20080), ("127.1.0.2", 8080)),
-        "v1": (("127.1.0.1", 8080),),
-        "v2": (("127.1.0.2", 20080), ("127.1.0.2", 8080)),
-        "v3": (),
-    }
-
-
-def lb_policies(*rules: Collection, proxy: Proxy = SIDECAR) -> dict[str, str]:
-    """Load balancing by subset, for the service web."""
-    merged: Collection = {}
-    for rule in rules:
-        merged.update(rule)
-    snapshot = Snapshot(services=service("web"), destination_rules=merged)
-    found = translate(snapshot, proxy).clusters
-    return {name.split("|")[2]: each.config["lb_policy"] for name, each in found.items()}
-
-
-def balanced(how: str, **more: Any) -> Object:
-    return {"loadBalancer": {"simple": how}, **more}
-
-
-def test_the_clients_namespace_rules_before_the_services_and_the_roots() -> None:
-    own = destination_rule("web", trafficPolicy=balanced("RANDOM"))
-    root = destination_rule(
-        "any", namespace="istio-system", host="*", trafficPolicy=balanced("ROUND_ROBIN")
-    )
-    client = destination_rule(
-        "mine", "c", namespace="clients", host=WEB, trafficPolicy=balanced("ROUND_ROBIN")
-    )
-    assert lb_policies() == {"": "LEAST_REQUEST"}
-    assert lb_policies(root) == {"": "ROUND_ROBIN"}
-    assert lb_policies(root, own) == {"": "RANDOM"}
-    assert lb_policies(root, own, client) == {"": "ROUND_ROBIN", "c": "ROUND_ROBIN"}
-    assert lb_policies(root, own, client, proxy=GATEWAY_PROXY) == {"": "RANDOM"}
-
-
-def test_rules_of_one_host_add_up() -> None:
-    first = destination_rule("web", "v1", created="2020")
-    second = destination_rule(
-        "more", "v1", "v2", host="web", created="2021", trafficPolicy=balanced("RANDOM")
-    )
-    third = destination_rule(
-        "last", host=WEB, created="2022", trafficPolicy=balanced("ROUND_ROBIN")
-    )
-    expected = {"": "RANDOM", "v1": "RANDOM", "v2": "RANDOM"}
-    assert lb_policies(third, second, first) == expected
-
-
-def test_a_subsets_policy_replaces_the_rules_part_by_part_and_port_by_port() -> None:
-    subsets = [
-        {"name": "same", "labels": {}},
-        {"name": "own", "labels": {}, "trafficPolicy": balanced("RANDOM")},
-        {
-            "name": "port",
-            "labels": {},
-            "trafficPolicy": {
-                "portLevelSettings": [
-                    {"port": {"number": 80}, **balanced("LEAST_REQUEST")},
-                    {"port": {"number": 81}, **balanced("RANDOM")},
-                ]
-            },
-        },
-    ]
-    policy = balanced("ROUND_ROBIN", outlierDetection={"consecutive5xxErrors": 7})
-    rule = destination_rule("web", trafficPolicy=policy)
-    rule["shop", "web"]["spec"]["subsets"] = subsets
-    assert lb_policies(rule) == {
-        "": "ROUND_ROBIN",
-        "same": "ROUND_ROBIN",
-        "own": "RANDOM",
-        "port": "LEAST_REQUEST",
-    }
-    found = translate(Snapshot(services=service("web"), destination_rules=rule), SIDECAR).clusters
-    detected = {
-        name.split("|")[2]: "outlier_detection" in each.config for name, each in found.items()
-    }
-    assert detected == {"": True, "same": True, "own": True, "port": False}
-
-
 # Refusal
 
 
@@ -365,7 +323,16 @@ def test_a_subsets_policy_replaces_the_rules_part_by_part_and_port_by_port() -> 
             },
             "spec.http[0].route[1].destination.x: the sandbox cannot translate this field",
         ),
-        ("VirtualService", {"hosts": []}, "spec.hosts: must not be empty"),
+        (
+            "VirtualService",
+            {"gateways": ["entry"]},
+            "spec.gateways: a delegate (without hosts) cannot have gateways",
+        ),
+        (
+            "VirtualService",
+            {"http": [{"delegate": {"name": "inner"}}]},
+            "spec.http[0].delegate: a delegate cannot delegate",
+        ),
         (
             "VirtualService",
             {"hosts": ["a"], "http": [{"route": [to("a", weight=0), to("b", weight=0)]}]},
@@ -379,7 +346,7 @@ def test_a_subsets_policy_replaces_the_rules_part_by_part_and_port_by_port() -> 
         (
             "VirtualService",
             {"hosts": ["a"], "http": [{"match": []}]},
-            "spec.http[0]: one of route, redirect and directResponse is required",
+            "spec.http[0]: one of route, redirect, directResponse, delegate is required",
         ),
         (
             "VirtualService",

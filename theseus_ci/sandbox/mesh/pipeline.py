@@ -124,11 +124,13 @@ class Pipeline:
             log.error("%s: what was in force is refused: %s", self._proxy.kind, reason)
 
     def _suspects(self) -> list[Change]:
-        return [
+        """All objects that may be to blame; delegates behind what delegates to them."""
+        found = [
             Change(kind, key, obj)
             for kind in SUSPECTS
             for key, obj in sorted(self._objects[kind].items())
         ]
+        return sorted(found, key=_is_delegate)
 
     async def _objection(self, suspects: Sequence[Change]) -> str | None:
         """What Envoy has against these, beside everything that is not suspected."""
@@ -157,3 +159,8 @@ class Pipeline:
             except MeshError as error:
                 log.warning("%s; trying again", error)
                 await asyncio.sleep(RETRY_SECONDS)
+
+
+def _is_delegate(change: Change) -> bool:
+    assert change.obj is not None
+    return change.kind == "VirtualService" and not change.obj["spec"].get("hosts")

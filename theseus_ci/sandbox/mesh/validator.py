@@ -59,15 +59,24 @@ async def envoys_objection(configuration: Configuration, proxy: Proxy, files: Fi
 async def find_faulty(
     items: Sequence[Item], objection: Callable[[Sequence[Item]], Awaitable[str | None]]
 ) -> list[tuple[Item, str]]:
-    """The items that are refused on their own, each with the reason, found by halving."""
-    reason = await objection(items) if items else None
-    if reason is None:
-        return []
-    if len(items) == 1:
-        return [(items[0], reason)]
-    middle = len(items) // 2
-    first = await find_faulty(items[:middle], objection)
-    return first + await find_faulty(items[middle:], objection)
+    """The items without which the others are accepted, each with Envoy's reason.
+
+    Each is the last of the shortest beginning of `items` that is refused, found by halving: so an
+    item that is refused only in company is found too, and of the company its last.
+    """
+    left = list(items)
+    faulty: list[tuple[Item, str]] = []
+    while left and (reason := await objection(left)) is not None:
+        accepted, refused = 0, len(left)
+        while refused - accepted > 1:
+            middle = (accepted + refused) // 2
+            found = await objection(left[:middle])
+            if found is None:
+                accepted = middle
+            else:
+                refused, reason = middle, found
+        faulty.append((left.pop(refused - 1), reason))
+    return faulty
 
 
 def _static(configuration: Configuration, proxy: Proxy, files: Files) -> Json:

@@ -14,7 +14,7 @@ from theseus_ci.sandbox.mesh.envoy import Envoy, MeshError
 
 Json = dict[str, Any]
 
-CONFIRM_SECONDS = 10.0
+CONFIRM_SECONDS = 30.0
 POLL_SECONDS = (0.002, 0.05)
 REJECTION = "config update rejected: "
 NO_REASON = "Envoy gave no reason"

@@ -146,10 +146,13 @@ CORS = record(
 )
 
 
+ACTIONS = ("route", "redirect", "directResponse", "delegate")
+
+
 def _http_action(value: dict[str, Any], path: str) -> Iterator[Problem]:
-    actions = [key for key in ("route", "redirect", "directResponse") if value.get(key)]
+    actions = [key for key in ACTIONS if value.get(key)]
     if not actions:
-        yield path, "one of route, redirect and directResponse is required"
+        yield path, f"one of {', '.join(ACTIONS)} is required"
     if len(actions) > 1:
         yield f"{path}.{actions[1]}", f"cannot stand beside {actions[0]}"
     routes = value.get("route") or []
@@ -164,6 +167,7 @@ HTTP = record(
         "route": each(ROUTE),
         "redirect": REDIRECT,
         "directResponse": DIRECT_RESPONSE,
+        "delegate": record({"name": text, "namespace": text}, required=("name",)),
         "rewrite": REWRITE,
         "timeout": duration,
         "retries": RETRIES,
@@ -177,14 +181,27 @@ HTTP = record(
     },
     also=_http_action,
 )
+
+
+def _delegate_alone(value: dict[str, Any], path: str) -> Iterator[Problem]:
+    """Without hosts it is another's delegate, which stands at no gateway and delegates nothing."""
+    if value.get("hosts"):
+        return
+    if value.get("gateways"):
+        yield f"{path}.gateways", "a delegate (without hosts) cannot have gateways"
+    for index, entry in enumerate(value.get("http") or []):
+        if entry.get("delegate"):
+            yield f"{path}.http[{index}].delegate", "a delegate cannot delegate"
+
+
 VIRTUAL_SERVICE = record(
     {
-        "hosts": each(text, at_least=1),
+        "hosts": each(text),
         "gateways": each(text),
         "exportTo": each(text),
         "http": each(HTTP),
     },
-    required=("hosts",),
+    also=_delegate_alone,
 )
 
 LOAD_BALANCER = record(

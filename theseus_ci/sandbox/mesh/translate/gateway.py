@@ -26,7 +26,7 @@ def gateway_virtual_hosts(snapshot: Snapshot, proxy: Proxy) -> list[Json]:
     """
     found: dict[str, list[Json]] = {}
     taken: set[tuple[str, str, str]] = set()
-    services = snapshot.visible(snapshot.virtual_services, proxy.namespace)
+    services = snapshot.visible(snapshot.routing, proxy.namespace)
     for name, namespace, server in _servers(snapshot, proxy):
         context = Context(proxy, snapshot.registry, name, server["port"]["number"])
         for service in services:

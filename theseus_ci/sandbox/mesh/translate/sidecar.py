@@ -64,7 +64,7 @@ def sidecar_virtual_hosts(snapshot: Snapshot, proxy: Proxy) -> list[Json]:
     """Envoy virtual hosts for all services and mesh-bound VirtualServices that `proxy` sees."""
     bound = [
         service
-        for service in snapshot.visible(snapshot.virtual_services, proxy.namespace)
+        for service in snapshot.visible(snapshot.routing, proxy.namespace)
         if "mesh" in (service["spec"].get("gateways") or ["mesh"])
     ]
     registry = snapshot.registry

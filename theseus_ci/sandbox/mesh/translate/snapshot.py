@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from theseus_ci.sandbox.mesh.translate import hosts
+from theseus_ci.sandbox.mesh.translate.delegates import merge_delegates
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -90,6 +91,11 @@ class Snapshot:
         """Services by their full host name, in order of that name."""
         found = (_service(obj) for obj in self.services.values())
         return {each.host: each for each in sorted(found, key=lambda each: each.host)}
+
+    @cached_property
+    def routing(self) -> dict[Key, Object]:
+        """The VirtualServices that have hosts, with what they delegate in place."""
+        return merge_delegates(self.virtual_services)
 
     @cached_property
     def endpoints(self) -> dict[tuple[str, str], list[Endpoint]]:
