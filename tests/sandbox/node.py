@@ -284,7 +284,11 @@ def node_in(folder: Path, *options: str, name: str = "") -> Iterator[Node]:
         directory=folder / "kubelet",
         namespace=f"kubelet-{unique}",
         name=name or f"node-{unique}",
-        options=("--crash-back-off", "300ms", *options),
+        options=(
+            *("--crash-back-off", "300ms"),
+            *(["--log-server-tls"] if OTHER_SERVER else []),
+            *options,
+        ),
     )
     try:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": node.namespace}}

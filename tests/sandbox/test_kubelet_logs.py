@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.sandbox.node import Node, node_in, shell, until
+from tests.sandbox.node import OTHER_SERVER, Node, node_in, shell, until
+
+pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +23,13 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 
 def server(node: Node) -> str:
     found = node.api.apply("GET", f"/api/v1/nodes/{node.name}")["status"]
-    return f"http://127.0.0.1:{found['daemonEndpoints']['kubeletEndpoint']['Port']}"
+    scheme = "https" if OTHER_SERVER else "http"
+    return f"{scheme}://127.0.0.1:{found['daemonEndpoints']['kubeletEndpoint']['Port']}"
 
 
 def direct(node: Node, pod: str, container: str = "shell", **query: str) -> requests.Response:
     url = f"{server(node)}/containerLogs/{node.namespace}/{pod}/{container}"
-    return requests.get(url, params=query, timeout=20)
+    return requests.get(url, params=query, timeout=20, verify=False)
 
 
 def test_both_streams_in_order_with_time_stamps_and_limits(node: Node) -> None:
@@ -58,6 +61,7 @@ def test_following_gives_what_is_there_and_what_comes(node: Node) -> None:
         f"{server(node)}/containerLogs/{node.namespace}/live/shell?follow=true",
         stream=True,
         timeout=20,
+        verify=False,
     )
     stream = answer.iter_lines(chunk_size=1, decode_unicode=True)
     received.append(next(stream))
@@ -71,7 +75,7 @@ def test_a_reader_that_goes_away_disturbs_nobody(node: Node) -> None:
     node.create("chatty", shell("while true; do echo word; sleep 0.01; done"))
     node.running("chatty")
     url = f"{server(node)}/containerLogs/{node.namespace}/chatty/shell?follow=true"
-    with requests.get(url, stream=True, timeout=20) as answer:
+    with requests.get(url, stream=True, timeout=20, verify=False) as answer:
         next(answer.iter_lines())
     threads = [threading.Thread(target=lambda: direct(node, "chatty")) for _ in range(3)]
     for thread in threads:
@@ -146,3 +150,12 @@ def test_kubectl_logs(node: Node) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "through kubectl\n"), done.stderr
+
+
+def test_over_tls(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with node_in(tmp_path_factory.mktemp("tls"), "--log-server-tls") as secured:
+        secured.create("seen", shell("echo over tls"), restartPolicy="Never")
+        secured.phase("seen", "Succeeded")
+        address = server(secured).replace("http:", "https:")
+        url = f"{address}/containerLogs/{secured.namespace}/seen/shell"
+        assert requests.get(url, timeout=20, verify=False).text == "over tls\n"

@@ -57,6 +57,15 @@ def test_a_pending_pod_is_bound_started_and_ready(node: Node) -> None:
     assert (answer["version"], answer["pod"]) == ("1.0", "web")
 
 
+def test_a_status_is_written_only_when_it_changes(node: Node) -> None:
+    node.create("calm", demo(env={"DEMO_ACCESS_LOG": "true"}))
+    node.ready("calm")
+    before = (node.pod("calm") or {})["metadata"]["resourceVersion"]
+    probed = node.logs("calm").count("GET /ready")
+    until(lambda: node.logs("calm").count("GET /ready") >= probed + 2, "two more probes")
+    assert (node.pod("calm") or {})["metadata"]["resourceVersion"] == before
+
+
 def test_pods_have_addresses_of_their_own(node: Node) -> None:
     names = [f"many-{number}" for number in range(4)]
     for name in names:

@@ -158,6 +158,11 @@ class Sandbox:
         alive = self.running_components()
         return self.is_running() and self.state()["phase"] == "ready" and all(alive.values())
 
+    def refuse_if_busy(self) -> None:
+        """Raises CannotKnow while another command starts or stops it."""
+        with locked(self.directory):
+            return
+
     # -- its end ----------------------------------------------------------------------------
 
     def stop(self) -> None:

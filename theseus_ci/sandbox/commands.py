@@ -108,6 +108,7 @@ def _up(args: argparse.Namespace) -> int:
                 f"sandbox {args.name} is already up in {known.directory}",
                 remedy=f"{_down_command(args.name)}, or choose another --name",
             )
+        known.refuse_if_busy()
         print(f"sandbox {args.name} is already up, with the options it has", file=sys.stderr)
         _print_access(known, args.name)
         return EXIT_DONE
@@ -287,6 +288,7 @@ def _print_status(report: dict[str, Any]) -> None:
     print(f"  KUBECONFIG   {report['kubeconfig']}")
     print(f"  gateway      {report['gateway']}")
     print(f"  sidecar      {report['sidecar']}")
+    print(f"  logs         {Path(report['directory'], 'logs')}")
     for process in report["processes"]:
         word = "works" if process["works"] else "does not work"
         print(

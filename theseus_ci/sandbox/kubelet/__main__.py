@@ -37,6 +37,9 @@ def main() -> int:
     parser.add_argument(
         "--log-size", type=int, default=10 * 1024 * 1024, help="bytes before a log is rotated"
     )
+    parser.add_argument(
+        "--log-server-tls", action="store_true", help="serve logs over TLS, as kube-apiserver wants"
+    )
     options = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     settings = Settings(
@@ -44,6 +47,7 @@ def main() -> int:
         directory=options.directory.resolve(),
         back_off=options.crash_back_off,
         log_size=options.log_size,
+        log_server_tls=options.log_server_tls,
     )
     try:
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)

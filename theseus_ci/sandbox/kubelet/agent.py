@@ -28,7 +28,12 @@ from theseus_ci.sandbox.kubelet.images import (
     Images,
     parse_images,
 )
-from theseus_ci.sandbox.kubelet.log_server import LogServer, LogSource, LogUnavailableError
+from theseus_ci.sandbox.kubelet.log_server import (
+    LogServer,
+    LogSource,
+    LogUnavailableError,
+    self_signed,
+)
 from theseus_ci.sandbox.kubelet.node import Node
 from theseus_ci.sandbox.kubelet.pod import Pod
 from theseus_ci.sandbox.kubelet.scheduler import Scheduler
@@ -77,8 +82,10 @@ class Kubelet:
         killed = kill_marked(KUBELET_MARKER, str(self._settings.directory))
         if killed:
             log.info("killed %d processes of an earlier kubelet", len(killed))
-        port = await self._log_server.start(HOST_ADDRESS)
-        node = Node(self._client, self._settings.node_name, port)
+        tls = self_signed(HOST_ADDRESS) if self._settings.log_server_tls else None
+        port = await self._log_server.start(HOST_ADDRESS, tls)
+        scheme = "https" if tls else "http"
+        node = Node(self._client, self._settings.node_name, port, scheme)
         await self._register(node)
         informer = Informer(self._client, "/api/v1/pods")
         nodes = Informer(self._client, "/api/v1/nodes")

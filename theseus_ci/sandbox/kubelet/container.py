@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
 import signal
 import subprocess
 import time
@@ -14,25 +12,20 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, Protocol
 
-from theseus_ci.sandbox.client import ApiError
 from theseus_ci.sandbox.kubelet.clock import now_text
-from theseus_ci.sandbox.kubelet.config_source import ConfigMissingError
 from theseus_ci.sandbox.kubelet.context import Context
-from theseus_ci.sandbox.kubelet.environment import Surroundings, container_environment, expand
+from theseus_ci.sandbox.kubelet.environment import Surroundings, expand
 from theseus_ci.sandbox.kubelet.handlers import HandlerError, Target, perform
 from theseus_ci.sandbox.kubelet.health import Health
 from theseus_ci.sandbox.kubelet.images import LocalImage
+from theseus_ci.sandbox.kubelet.logged_process import drop_logs_but, start_logged
 from theseus_ci.sandbox.kubelet.logs import LogFile, last_text
+from theseus_ci.sandbox.kubelet.preparation import BACK_OFF_LIMIT, Preparation
 from theseus_ci.sandbox.kubelet.status import ContainerStatus, Object
-from theseus_ci.sandbox.processes import exited, signal_group, spawn
+from theseus_ci.sandbox.processes import exited, signal_group
 
-log = logging.getLogger(__name__)
-
-CONFIG_RETRY_SECONDS = 1.0
 LOG_END_SECONDS = 1.0
 """How long a log may stay open after its container ended: something else may hold the pipe."""
-BACK_OFF_LIMIT = 30
-"""The longest back-off, in units of the first; twice that of quiet running resets it."""
 
 
 class Home(Protocol):
@@ -65,6 +58,7 @@ class Container:
         self._home = home
         self._context = home.context
         self._policy = policy
+        self._preparation = Preparation(home, spec, emit=self._emit, wait=self._wait)
         self._process: subprocess.Popen[bytes] | None = None
         self._target: Target | None = None
         self._health: Health | None = None
@@ -119,11 +113,11 @@ class Container:
     async def _run(self) -> None:
         try:
             while not self._stopping:
-                image = await self._pull()
-                environment = await self._configure(image)
-                process = self._start(image, environment)
+                image = await self._preparation.image()
+                self.status.image_id = f"sandbox://{self.spec['image']}"
+                process = self._start(image, await self._preparation.environment(image))
                 if process is not None:
-                    await self._live(process, environment)
+                    await self._live(process)
                 if self._stopping or not self._starts_again():
                     break
                 await self._back_off()
@@ -136,54 +130,6 @@ class Container:
         if self._policy == "OnFailure":
             return self.status.exit_code != 0
         return self._policy == "Always"
-
-    async def _pull(self) -> LocalImage:
-        """Wait until some local command stands for the image."""
-        image = self.spec["image"]
-        delay = self._context.settings.back_off
-        first = True
-        while (found := self._context.images.find(image)) is None:
-            reason = "ErrImageNeverPull" if self._policy_never_pulls else "ErrImagePull"
-            missing = "no entry of ConfigMap kube-system/sandbox-images matches it"
-            if first:
-                self._emit("Normal", "Pulling", f'Pulling image "{image}"')
-                self._emit("Warning", "Failed", f'Failed to pull image "{image}": {missing}')
-                self._emit("Warning", "Failed", f"Error: {reason}")
-                self._wait(reason, f'failed to pull image "{image}": {missing}')
-                await self._context.images.changed(min(1.0, delay))
-            else:
-                text = f'Back-off pulling image "{image}": {missing}'
-                self._emit("Normal", "BackOff", text)
-                self._wait("ImagePullBackOff", text)
-                await self._context.images.changed(delay)
-                delay = min(delay * 2, self._context.settings.back_off * BACK_OFF_LIMIT)
-            first = False
-        present = f'Container image "{image}" already present on machine'
-        self._emit("Normal", "Pulled", present)
-        self.status.image_id = f"sandbox://{image}"
-        return found
-
-    @property
-    def _policy_never_pulls(self) -> bool:
-        return bool(self.spec.get("imagePullPolicy") == "Never")
-
-    async def _configure(self, image: LocalImage) -> dict[str, str]:
-        """Wait until everything its environment refers to exists."""
-        while True:
-            try:
-                return await container_environment(
-                    self._home.pod,
-                    self.spec,
-                    image,
-                    self._home.surroundings,
-                    self._context.source,
-                )
-            except ConfigMissingError as error:
-                self._emit("Warning", "Failed", f"Error: {error}")
-                self._wait("CreateContainerConfigError", str(error))
-            except ApiError as error:
-                log.warning("container %s: %s", self.status.name, error)
-            await asyncio.sleep(CONFIG_RETRY_SECONDS)
 
     def _start(
         self, image: LocalImage, environment: dict[str, str]
@@ -209,10 +155,10 @@ class Container:
         status.container_id = f"process://{uuid.uuid4().hex}"
         self._emit("Normal", "Created", f"Created container: {status.name}")
         command = [expand(part, environment) for part in image.command_line(self.spec)]
+        drop_logs_but({self.log_path(), self.log_path(previous=True)})
+        self.log = LogFile(self.log_path(), self._context.settings.log_size)
         try:
-            if not command:
-                raise OSError("no command specified")
-            self._process = self._spawn(command, self._target)
+            self._process = start_logged(command, self._target, self.log)
         except OSError as error:
             self._emit("Warning", "Failed", f"Error: failed to start container: {error}")
             self._end_state(128, "StartError", now_text(), f"failed to start: {error}")
@@ -220,40 +166,7 @@ class Container:
         self._emit("Normal", "Started", f"Started container {status.name}")
         return self._process
 
-    def _spawn(self, command: list[str], target: Target) -> subprocess.Popen[bytes]:
-        self._drop_old_logs()
-        self.log = LogFile(self.log_path(), self._context.settings.log_size)
-        readers, writers = zip(os.pipe(), os.pipe(), strict=True)
-        try:
-            process = spawn(
-                command,
-                environment=target.environment,
-                directory=target.directory,
-                stdout=writers[0],
-                stderr=writers[1],
-            )
-        except OSError as error:
-            for descriptor in readers:
-                os.close(descriptor)
-            self.log.feed("stderr", f"{error}\n".encode())
-            self.log.close()
-            raise
-        finally:
-            for descriptor in writers:
-                os.close(descriptor)
-        for stream, descriptor in zip(("stdout", "stderr"), readers, strict=True):
-            self.log.capture(stream, descriptor)
-        return process
-
-    def _drop_old_logs(self) -> None:
-        keep = {self.log_path().name, self.log_path(previous=True).name}
-        folder = self.log_path().parent
-        if folder.exists():
-            for path in folder.iterdir():
-                if path.name.removesuffix(".1") not in keep:
-                    path.unlink()
-
-    async def _live(self, process: subprocess.Popen[bytes], environment: dict[str, str]) -> None:
+    async def _live(self, process: subprocess.Popen[bytes]) -> None:
         assert self._target is not None
         begun, started_at = time.monotonic(), now_text()
         self._exit.clear()
@@ -278,6 +191,7 @@ class Container:
         await self._finish_log()
         self._process = None
         self._exit.set()
+        # Twice the longest back-off without a crash: the next one starts from the beginning.
         if time.monotonic() - begun >= self._context.settings.back_off * BACK_OFF_LIMIT * 2:
             self._delay = 0.0
         self.status.ready = self.status.started = False
@@ -303,7 +217,6 @@ class Container:
         delay, self._delay = self._delay, self._next_delay()
         if not delay:
             return
-        self._keep_state()
         pod = self._home.pod["metadata"]
         whole = f"{pod['name']}_{pod['namespace']}({pod['uid']})"
         text = f"restarting failed container {self.status.name} in pod {whole}"
@@ -387,6 +300,7 @@ class Container:
             self.status.last_state = self.status.state
 
     def _wait(self, reason: str, message: str) -> None:
+        self._keep_state()
         self.status.state = {"waiting": {"reason": reason, "message": message}}
         self._home.changed()
 
@@ -409,5 +323,8 @@ class Container:
         self._home.changed()
 
     def _emit(self, kind: str, reason: str, message: str) -> None:
-        path = f"spec.containers{{{self.status.name}}}"
+        section = (
+            "containers" if self.spec in self._home.pod["spec"]["containers"] else "initContainers"
+        )
+        path = f"spec.{section}{{{self.status.name}}}"
         self._context.events.emit(self._home.pod, kind, reason, message, field_path=path)

@@ -21,12 +21,16 @@ KUBELET_MARKER = "THESEUS_KUBELET_DIRECTORY"
 
 @dataclass(frozen=True)
 class Settings:
-    """back_off: seconds before the second restart; log_size: bytes before a log is rotated."""
+    """back_off: seconds before the second restart; log_size: bytes before a log is rotated.
+
+    `log_server_tls`: an API server other than the sandbox's fetches logs over TLS only.
+    """
 
     node_name: str
     directory: Path
     back_off: float
     log_size: int
+    log_server_tls: bool = False
 
 
 @dataclass(frozen=True)

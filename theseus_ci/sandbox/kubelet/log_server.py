@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import trustme
 from aiohttp import web
 
 from theseus_ci.sandbox.kubelet.clock import parse_time
@@ -87,6 +89,13 @@ def _true(text: str | None) -> bool:
     return text in {"true", "1", "True"}
 
 
+def self_signed(address: str) -> ssl.SSLContext:
+    """What a kubelet without a certificate of its own makes up; API servers accept it unasked."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA(organization_name="theseus-ci sandbox").issue_cert(address).configure_cert(context)
+    return context
+
+
 class LogServer:
     """Listens on loopback at a port of its own choosing."""
 
@@ -94,14 +103,14 @@ class LogServer:
         self._find = find
         self._runner: web.AppRunner | None = None
 
-    async def start(self, address: str) -> int:
-        """Return the port it listens on."""
+    async def start(self, address: str, tls: ssl.SSLContext | None) -> int:
+        """Return the port it listens on, with TLS if it is given what it needs for that."""
         app = web.Application()
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/containerLogs/{namespace}/{pod}/{container}", self._logs)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, address, 0)
+        site = web.TCPSite(self._runner, address, 0, ssl_context=tls)
         await site.start()
         port: int = self._runner.addresses[0][1]
         return port

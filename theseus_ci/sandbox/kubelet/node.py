@@ -15,7 +15,7 @@ from theseus_ci.sandbox.kubelet.context import HOST_ADDRESS
 log = logging.getLogger(__name__)
 
 SCHEME_ANNOTATION = "theseus-ci.io/kubelet-scheme"
-"""Tells the sandbox's API server that this node's log server speaks plain HTTP."""
+"""Tells the sandbox's API server whether this node's log server speaks http or https."""
 HEARTBEAT_SECONDS = 10.0
 LEASE_SECONDS = 40
 _LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
@@ -30,10 +30,11 @@ _CONDITIONS = (
 class Node:
     """Registers the node, and again whenever the API has lost it."""
 
-    def __init__(self, client: ApiClient, name: str, log_port: int) -> None:
+    def __init__(self, client: ApiClient, name: str, log_port: int, scheme: str) -> None:
         self._client = client
         self._name = name
         self._log_port = log_port
+        self._scheme = scheme
         self._path = f"/api/v1/nodes/{name}"
 
     async def register(self) -> dict[str, Any]:
@@ -107,7 +108,7 @@ class Node:
                     "kubernetes.io/os": "linux",
                     "kubernetes.io/arch": _architecture(),
                 },
-                "annotations": {SCHEME_ANNOTATION: "http"},
+                "annotations": {SCHEME_ANNOTATION: self._scheme},
             },
             "status": {
                 "capacity": capacity,

@@ -158,7 +158,7 @@ class Pod:
 
     async def _live(self) -> None:
         deadline = self._status.pod["spec"].get("activeDeadlineSeconds")
-        if self._ended_before():
+        if self._ended_before() or self._stop.is_set():  # deleted before we knew of it
             return
         self.changed()
         try:
