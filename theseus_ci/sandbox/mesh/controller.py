@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import socket
+import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from theseus_ci.sandbox.client import ApiClient, Informer
 from theseus_ci.sandbox.mesh.bootstrap import LOOPBACK, Files, listener
 from theseus_ci.sandbox.mesh.delivery import Delivery
 from theseus_ci.sandbox.mesh.endpoints import EndpointServer
-from theseus_ci.sandbox.mesh.envoy import Envoy, MeshError, reserve_port
+from theseus_ci.sandbox.mesh.envoy import POLL_SECONDS, Envoy, MeshError, reserve_port
 from theseus_ci.sandbox.mesh.events import EventRecorder
 from theseus_ci.sandbox.mesh.intake import PATHS, Intake
 from theseus_ci.sandbox.mesh.pipeline import Change, Pipeline
@@ -37,6 +38,7 @@ Object = dict[str, Any]
 SETTINGS_NAMESPACE, SETTINGS_NAME = "istio-system", "sandbox-mesh"
 SETTINGS_PATH = f"/api/v1/namespaces/{SETTINGS_NAMESPACE}/configmaps"
 ADDRESS_FILE = "mesh.json"
+LISTEN_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -197,8 +199,21 @@ class Mesh:
 
 
 async def _confirm(proxy: RunningProxy) -> None:
+    """Wait until the proxy accepts connections; raises MeshError when it will not."""
     if reason := await proxy.delivery.confirm_start():
         raise MeshError(f"{proxy.kind}: Envoy refuses to start: {reason}")
+    deadline = time.monotonic() + LISTEN_SECONDS
+    while True:  # Envoy opens the listener only after it has the routes
+        try:
+            _, writer = await asyncio.open_connection(LOOPBACK, proxy.port)
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise MeshError(f"{proxy.kind}: Envoy does not listen: {error}") from error
+            await asyncio.sleep(POLL_SECONDS)
+        else:
+            writer.close()
+            await writer.wait_closed()
+            return
 
 
 class Background:
