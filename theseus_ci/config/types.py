@@ -46,13 +46,10 @@ class Waits(Part, frozen=True):
     request: Duration = Duration(10)  # one request to the API server or through the mesh
 
 
-class Allow(Part, frozen=True):
-    """Dangers that begin refuses unless they are accepted here."""
+class Bake(Part, frozen=True):
+    """What is sent while a bake waits."""
 
-    unmeshed: bool = False  # NodePort, LoadBalancer or headless access beside the mesh
-    gitops: bool = False  # Argo CD or Flux tracks the objects, and is told to ignore our edits
-    companions: bool = False  # the manifest changes objects the previous version uses as well
-    without_entrypoint: bool = False  # nothing can be observed: every edit waits for settle
+    rate: float = 5.0  # requests a second, both versions together
 
 
 class Config(Part, frozen=True):
@@ -75,8 +72,14 @@ class Config(Part, frozen=True):
     performance: Performance | None = None
     flow: str = "canary"
     first_replicas: int = 1
+    bake: Bake = Bake()
     waits: Waits = Waits()
-    allow: Allow = Allow()
+    # Dangers that begin refuses unless they are accepted here:
+    allow_unmeshed: bool = False  # NodePort, LoadBalancer or headless access beside the mesh
+    allow_gitops: bool = False  # Argo CD or Flux tracks the objects, and ignores our edits
+    allow_equal: bool = False  # the candidate's pods would be the same as the previous version's
+    allow_companions: bool = False  # the manifest changes objects the previous version uses too
+    allow_unobserved: bool = False  # no entrypoint: nothing is seen, every edit waits for settle
 
     def all_entrypoints(self) -> tuple[str, ...]:
         """Every URL at which tests enter the mesh, `entrypoint` first, without doubles."""

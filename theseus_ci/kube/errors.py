@@ -13,7 +13,7 @@ from theseus_ci.errors import (
     StaleObject,
     UsageError,
 )
-from theseus_ci.kube.kinds import Kind
+from theseus_ci.kinds import Kind
 
 
 def status_message(body: bytes) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from theseus_ci.config.types import Config
 from theseus_ci.errors import ConfigError, ManifestError, Refused, UnknownKind
-from theseus_ci.kube.kinds import KINDS
+from theseus_ci.kinds import KINDS
 from theseus_ci.manifest import Release, descends, rename
 from theseus_ci.model import Object
 from theseus_ci.ports import Cluster
