@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
+
 from theseus_ci.sandbox.apiserver import fieldsets
 from theseus_ci.sandbox.apiserver.errors import ApiError, Object, bad_request
 from theseus_ci.sandbox.apiserver.fieldsets import MISSING, FieldSet, Path
 from theseus_ci.sandbox.apiserver.schema import Node
+
+UPGRADING_MANAGER = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,33 @@ def _conflict_error(found: list[tuple[Record, Path]]) -> ApiError:
     return ApiError(409, "Conflict", message, details={"causes": causes})
 
 
+def _last_applied(live: Object, node: Node) -> FieldSet:
+    """What kubectl's client-side apply set and nobody changed since: kubectl may take that over."""
+    text = (live["metadata"].get("annotations") or {}).get(LAST_APPLIED)
+    try:
+        obj = msgspec.json.decode(text or "null")
+    except msgspec.DecodeError:
+        return frozenset()
+    if not isinstance(obj, dict):
+        return frozenset()
+    now = fieldsets.leaf_values(live, node)
+    then = fieldsets.leaf_values(obj, node)
+    return frozenset(path for path, value in then.items() if now.get(path) == value)
+
+
+def _sync_last_applied(merged: Object, applied: Object) -> None:
+    """Keep the annotation of client-side apply in step, for those who go back to it."""
+    annotations = merged["metadata"].get("annotations") or {}
+    if not annotations.get(LAST_APPLIED):
+        return
+    metadata = dict(applied["metadata"])
+    own = {k: v for k, v in (metadata.pop("annotations", None) or {}).items() if k != LAST_APPLIED}
+    if own:
+        metadata["annotations"] = own
+    text = fieldsets.json_text({**applied, "metadata": metadata}) + "\n"
+    merged["metadata"]["annotations"] = {**annotations, LAST_APPLIED: text}
+
+
 def _owned_below(path: Path, others: list[Record]) -> bool:
     depth = len(path)
     return any(owned[:depth] == path for record in others for owned in record.fields)
@@ -198,6 +230,9 @@ def apply(
         else:
             others.append(record)
     found = _conflicts(live, applied, fields, others)
+    if writer.manager == UPGRADING_MANAGER:
+        known = _last_applied(live, node)
+        force = force or all(path in known for _, path in found)
     if found and not force:
         raise _conflict_error(found)
     for loser, path in found:
@@ -208,6 +243,8 @@ def apply(
         if not _owned_below(path, others):
             merged = fieldsets.remove(merged, path)
     merged["metadata"] = dict(merged["metadata"])
+    if writer.manager == UPGRADING_MANAGER:
+        _sync_last_applied(merged, applied)
     if fields != mine.fields:
         mine = Record(writer, now, fields)
     _store(merged, [*others, mine])
