@@ -144,9 +144,9 @@ def label_value(version: str) -> str:
 
 
 def name_suffix(version: str) -> str:
-    """The version as part of a name: `1.4.2` is `1-4-2`. Raises ManifestError."""
-    value = re.sub(r"[^a-z0-9]+", "-", version.lower()).strip("-")
-    return _bounded(value, version)
+    """The version as part of a name: `1.4.2+B7` is `1.4.2-b7`. Raises ManifestError."""
+    parts = re.sub(r"[^a-z0-9.]+", "-", version.lower()).split(".")
+    return _bounded(".".join(filter(None, (part.strip("-") for part in parts))), version)
 
 
 def _bounded(value: str, version: str) -> str:

@@ -178,7 +178,7 @@ def test_the_candidate_is_named_after_its_version(tmp_path: Path) -> None:
     renamed = rename(release, "1.4.2+Build 7")
     assert release == before
     deployment = renamed.deployment
-    assert renamed.name == "web-1-4-2-build-7"
+    assert renamed.name == "web-1.4.2-build-7"
     for labels in (
         deployment["metadata"]["labels"],
         deployment["spec"]["selector"]["matchLabels"],
@@ -186,7 +186,7 @@ def test_the_candidate_is_named_after_its_version(tmp_path: Path) -> None:
     ):
         assert labels == {"app": "web", "version": "1.4.2-Build-7"}
     assert renamed.hpa is not None
-    assert renamed.hpa["metadata"]["name"] == "web-1-4-2-build-7"
+    assert renamed.hpa["metadata"]["name"] == "web-1.4.2-build-7"
     assert renamed.hpa["spec"]["scaleTargetRef"]["name"] == renamed.name
     assert renamed.companions == release.companions
     assert descends(renamed.deployment, release)
@@ -312,7 +312,7 @@ def test_every_version_gives_valid_names_or_an_error(version: str) -> None:
     assert label == label_value(label)
     assert renamed.name == f"web-{name_suffix(version)}"
     assert len(renamed.name) <= 63
-    assert renamed.name.replace("-", "").isalnum()
+    assert renamed.name.replace("-", "").replace(".", "").isalnum()
     assert rename(renamed, version).deployment == renamed.deployment
 
 

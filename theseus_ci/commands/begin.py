@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from theseus_ci.commands import options
 from theseus_ci.commands.session import Session
@@ -23,6 +27,7 @@ touching anything. Then takes the lease of the service, records what rollback mu
 writes the plan into the state artefact. What would endanger production traffic is refused (exit 2)
 with what to do about it."""
 CASES: Sequence[str] = ("checked",)
+KEPT_MANIFEST = "theseus-manifest.yaml"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +58,8 @@ def begin(session: Session) -> Rollout | None:
     started = session.clock.now()
     config = session.load_config()
     namespace = config.namespace or session.connection.namespace
+    if config.manifest == "-":
+        config = msgspec.structs.replace(config, manifest=_keep_stdin(session.artefact.parent))
     try:
         state = prepare(session.world, config, namespace, Path(session.args.config).parent)
         lease = Lease(session.cluster, session.clock, namespace, config.service)
@@ -91,6 +98,19 @@ def begin(session: Session) -> Rollout | None:
     for step in state.plan.left_out:
         session.console.log(f"left out: {step.title}: {step.reason}")
     return rollout
+
+
+def _keep_stdin(folder: Path) -> str:
+    """Write the manifest on the standard input to a file: later stages read it again.
+
+    It may hold a Secret, so only its owner can read the file.
+    """
+    path = folder / KEPT_MANIFEST
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(sys.stdin.buffer.read())
+    return str(path)
 
 
 def _already_running(session: Session, store: StateStore, lease: Lease) -> State | None:

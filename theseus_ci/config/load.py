@@ -100,6 +100,18 @@ def config_from_dict(data: Mapping[str, Any], environ: Mapping[str, str] | None 
     return _with_references(config, tuple(environment.references(dict(data))))
 
 
+def require_variables(part: Any, where: str) -> None:
+    """Raise ConfigError when a part of the configuration waits for variables that are not set."""
+    missing = missing_variables(part)
+    if missing:
+        raise ConfigError(
+            f"environment variables are not set: {', '.join(missing)}",
+            where=where,
+            remedy="set them for this command too (withCredentials in Jenkins): the state artefact "
+            "keeps their names, never their values",
+        )
+
+
 def missing_variables(part: Any) -> list[str]:
     """Names of environment variables that a configuration, or a part of it, still waits for."""
     plain = to_plain(part)

@@ -6,6 +6,7 @@ import argparse
 import secrets
 from collections.abc import Generator, Iterator
 
+from theseus_ci.config.load import require_variables
 from theseus_ci.errors import ConfigError, UsageError
 from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair
 from theseus_ci.mesh import headers
@@ -40,6 +41,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     performance = rollout.config.performance
     if performance is None:
         return skipped("load-valid", "theseus.yaml has no performance section")
+    require_variables(performance, "theseus.yaml: performance")
     target = load_target(rollout)
     pairs = rollout.world.load.pairs(
         target, performance, seed=secrets.randbits(32), stopped=rollout.world.stopped
