@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from theseus_ci.errors import StateError
+from theseus_ci.errors import StateError, WorldChanged
 from theseus_ci.mesh.created import API_VERSION, as_created, mark_created, unmark_created
 from theseus_ci.mesh.naming import EMPTY_LABELS, annotation_name, empty_subset
 from theseus_ci.mesh.routing import Routing, ServiceHost, Side
@@ -77,7 +77,7 @@ def adopt_candidate(dr: Object, routing: Routing, final: Side, *, keep_previous:
 
     Position and traffic policy of the user's subset stay. With `keep_previous` (other routes name
     the user's subset) the new one comes right behind it. The rollout's own subsets stay until the
-    routes have left them. Idempotent.
+    routes have left them. Idempotent. Raises WorldChanged when the user's subset is gone.
     """
     previous = routing.previous
     if previous is None or previous.owned:
@@ -89,7 +89,10 @@ def adopt_candidate(dr: Object, routing: Routing, final: Side, *, keep_previous:
         return draft
     at = next((i for i, one in enumerate(subsets) if one.get("name") == previous.subset), None)
     if at is None:
-        raise StateError(f"{describe(dr)} has no subset {previous.subset} any more")
+        raise WorldChanged(
+            f"{describe(dr)} has no subset {previous.subset} any more",
+            remedy="add the subset again as the backup has it, then repeat the step",
+        )
     was = subsets[at]
     made = {**copy.deepcopy(was), "name": final.subset, "labels": dict(final.labels)}
     if keep_previous:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from theseus_ci.mesh.naming import is_own_route
+from theseus_ci.mesh.destination_rule import edit_destination_rule, subsets_of
+from theseus_ci.mesh.naming import is_own_route, is_rollout_route
 from theseus_ci.mesh.routing import Routing
 from theseus_ci.mesh.shares import as_written
 from theseus_ci.mesh.undo import (
@@ -17,6 +18,7 @@ from theseus_ci.mesh.undo import (
     rest_digest,
 )
 from theseus_ci.mesh.virtual_service import (
+    as_laid,
     base_digest,
     edit_virtual_service,
     entries_of,
@@ -41,9 +43,41 @@ def drift(vs: Object, routing: Routing) -> list[str]:
     draft, _ = peeled(vs, layer.split)
     if not found and base_digest(draft) != layer.base:
         found.append("something was changed beside the routes of the service")
-    if not found and wanted != vs:
+    if not found and _essence(wanted) != _essence(vs):
         found.append("the object is not as this edit would leave it")
     return found
+
+
+def rule_drift(dr: Object, routing: Routing) -> list[str]:
+    """What is missing or changed in the DestinationRule that this routing stands on."""
+    present = {str(one.get("name")): one for one in subsets_of(dr)}
+    wanted = {str(one["name"]): one for one in subsets_of(edit_destination_rule(dr, routing))}
+    found = []
+    for side in (routing.previous, routing.candidate):
+        if side is None:
+            continue
+        subset = present.get(side.subset)
+        if subset is None:
+            found.append(f"subset {side.subset} is gone: routes that name it answer 503")
+        elif dict(subset.get("labels") or {}) != dict(side.labels):
+            found.append(f"subset {side.subset} has other labels than when the rollout began")
+        elif side.owned and subset != wanted[side.subset]:
+            found.append(f"our subset {side.subset} is not what this edit writes")
+    return found
+
+
+def _essence(vs: Object) -> object:
+    """What counts: everything, but for the order in which rollouts sharing an object laid theirs.
+
+    Their records count through the routes they describe.
+    """
+    layers = read_layers(vs)
+    http = entries_of(vs, "http")
+    if len(layers) < 2:
+        return vs
+    users = [entry for entry in http if not is_rollout_route(entry)]
+    ours = {str(entry["name"]): entry for entry in http if is_rollout_route(entry)}
+    return {**vs["spec"], "http": users}, ours, sorted(layers)
 
 
 def _added_routes(vs: Object, wanted: Object, routing: Routing) -> Iterator[str]:
@@ -68,7 +102,7 @@ def _changed_entries(vs: Object, wanted: Object, layer: Layer) -> Iterator[str]:
     for section in SECTIONS:
         entries, later = (
             [one for one in entries_of(obj, section) if not is_own_route(one, layer.split.service)]
-            for obj in (vs, wanted)
+            for obj in (as_laid(vs, layer.split.service), as_laid(wanted, layer.split.service))
         )
         records = associate(entries, layer.records[section], layer.split, written_in)
         for index, (now, then) in enumerate(zip(entries, later, strict=True)):

@@ -19,6 +19,9 @@ _NAME_PART_MAX = 63
 _LABEL_MAX = 63
 _OWNED_SUBSET = "theseus-"
 _ROUTE = "theseus."
+_ROUTE_NAME = re.compile(
+    r"theseus\.[a-z0-9-]+\.[a-z0-9-]+\.(marker|(previous|production|candidate|people)\.\d+)"
+)
 _TELLING_KEYS = ("version", "app.kubernetes.io/version", "track", "pod-template-hash")
 
 
@@ -46,12 +49,13 @@ def route_name(service: ServiceHost, kind: str, number: int | None = None) -> st
 
 def is_own_route(entry: Mapping[str, object], service: ServiceHost) -> bool:
     """Whether the rollout of this very service added the route."""
-    return str(entry.get("name", "")).startswith(f"{_ROUTE}{service.key}.")
+    prefix = f"{_ROUTE}{service.key}."
+    return is_rollout_route(entry) and str(entry["name"]).startswith(prefix)
 
 
 def is_rollout_route(entry: Mapping[str, object]) -> bool:
     """Whether the rollout of any service added the route."""
-    return str(entry.get("name", "")).startswith(_ROUTE)
+    return _ROUTE_NAME.fullmatch(str(entry.get("name", ""))) is not None
 
 
 def is_owned_subset(name: str | None) -> bool:

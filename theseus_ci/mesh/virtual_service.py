@@ -122,6 +122,16 @@ def peeled(vs: Object, split: Split) -> tuple[Object, Layers]:
     return draft, layers
 
 
+def as_laid(vs: Object, service: ServiceHost) -> Object:
+    """A copy as it was when this service's layer had been laid and no later one."""
+    draft = copy.deepcopy(vs)
+    layers = read_layers(draft)
+    for key in sorted(layers, reverse=True):
+        if key > service.key:
+            _peel(draft, layers[key], trace_lost=False)
+    return draft
+
+
 def _peel(draft: Object, layer: Layer, *, trace_lost: bool) -> None:
     written_in = namespace_of(draft)
     for section in SECTIONS:

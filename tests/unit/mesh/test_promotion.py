@@ -281,6 +281,47 @@ def test_routes_without_a_subset_wait_for_the_other_versions_pods_to_go() -> Non
     ]
 
 
+@pytest.mark.parametrize("shape", ["no subsets, no rule", "no subsets, a rule", "one named subset"])
+@pytest.mark.parametrize("passed", [True, False])
+def test_a_first_release_ends_with_the_users_objects(shape: str, passed: bool) -> None:
+    """The rule's subset v1 selects the first release; until then it must not be reached by it."""
+    world = World(*SHAPES[shape])
+    before = (copy.deepcopy(world.virtual_services), copy.deepcopy(world.rule))
+    pod = world.pods.pop()
+    rules = [world.rule] if world.rule else []
+    choice = choose_sides(REVIEWS, world.virtual_services, rules, None, pod)
+    routing = Routing(
+        service=REVIEWS,
+        rollout="r",
+        edit=1,
+        previous=None,
+        candidate=choice.candidate,
+        weight=0,
+        previous_routed=True,
+        candidate_routed=True,
+        secret="s",
+        replaces=choice.replaces,
+    )
+    if world.rule is None:
+        world.rule = new_destination_rule(REVIEWS, routing, None)
+    world.rule = edit_destination_rule(world.rule, routing)
+    for weight in (0, 100) if passed else (0,):
+        routing = replace(routing, weight=weight, edit=routing.edit + 1)
+        world.virtual_services = [edit_virtual_service(o, routing) for o in world.virtual_services]
+        served = json.dumps(world.virtual_services[0]["spec"]["http"][-1])
+        assert ("theseus-none" in served) == (weight == 0)
+    if passed:
+        world.pods.append(pod)
+        routing = replace(routing, previous_routed=False)
+        steps = promotion_steps(routing, world.virtual_services, world.rule)
+        world.close(steps, gone={})
+    else:
+        routing = replace(routing, candidate_routed=False)
+        for step in rollback_steps(routing, world.virtual_services, world.rule):
+            world._write(step)
+    assert (world.virtual_services, world.rule) == before
+
+
 BOOKINFO = Path(__file__).parent / "bookinfo"
 
 

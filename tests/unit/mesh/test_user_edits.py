@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.mesh.interpreter import outcome
-from tests.unit.mesh.worlds import NAMESPACE, REVIEWS, routings, virtual_services, widely
-from theseus_ci.mesh.drift import drift
+from tests.unit.mesh.worlds import NAMESPACE, RATINGS, REVIEWS, routings, virtual_services, widely
+from theseus_ci.mesh.destination_rule import edit_destination_rule
+from theseus_ci.mesh.drift import drift, rule_drift
 from theseus_ci.mesh.naming import is_rollout_route
 from theseus_ci.mesh.routing import Routing, Side
 from theseus_ci.mesh.virtual_service import edit_virtual_service, restore_virtual_service
@@ -103,6 +104,14 @@ def _targets(vs: Object) -> list[Any]:
 @given(virtual_services(), routings())
 def test_nothing_drifts_of_itself(vs: Object, routing: Routing) -> None:
     assert drift(edit_virtual_service(vs, routing), routing) == []
+
+
+@widely
+@given(virtual_services(), routings(), routings(RATINGS))
+def test_another_services_rollout_is_no_drift(vs: Object, first: Routing, second: Routing) -> None:
+    both = edit_virtual_service(edit_virtual_service(vs, first), second)
+    assert drift(both, first) == []
+    assert drift(both, second) == []
 
 
 @widely
@@ -248,6 +257,25 @@ def test_a_change_elsewhere_in_the_object_is_told() -> None:
     assert drift(edited, routing(30, OURS)) == [
         "something was changed beside the routes of the service"
     ]
+
+
+def test_a_subset_that_others_touched_is_told() -> None:
+    wanted = routing(30, OURS)
+    labels = [{"name": "other", "labels": {"a": "b"}}]
+    rule: Object = {
+        "kind": "DestinationRule",
+        "metadata": {"name": "reviews", "namespace": NAMESPACE},
+        "spec": {"host": "reviews", "subsets": labels},
+    }
+    edited = edit_destination_rule(rule, wanted)
+    assert rule_drift(edited, wanted) == []
+    edited["spec"]["subsets"][1]["labels"] = {"version": "v7"}
+    edited["spec"]["subsets"][2]["trafficPolicy"] = {"tls": {"mode": "DISABLE"}}
+    assert rule_drift(edited, wanted) == [
+        "subset theseus-v1-aaaaaaaa has other labels than when the rollout began",
+        "our subset theseus-v2-bbbbbbbb is not what this edit writes",
+    ]
+    assert rule_drift(rule, routing(30))[0].startswith("subset v1 is gone")
 
 
 def test_changed_settings_are_told_by_name() -> None:
