@@ -13,14 +13,13 @@ import math
 from collections.abc import Generator, Iterator
 
 from theseus_ci.config.performance import ErrorRate
-from theseus_ci.judge.tails import fisher_greater
+from theseus_ci.judge.tails import binomial_greater, fisher_greater
 from theseus_ci.measure import OK, ErrorEffect, Finding, Slice, SlicePair
 
 FALSE_ALARM = 0.01
 MISS = 0.05
 _LOOKS = 10  # the chance of a false alarm is shared between so many early looks
 _FEW = 1_000  # requests below which Fisher's test has too little to go by
-_LIMIT_FROM = 100  # requests from which the hard limit holds
 _WATCH_FALSE_ALARM = 0.001
 _IN_A_ROW = 10  # failures of the candidate alone, one after the other
 
@@ -88,7 +87,7 @@ class ErrorJudge:
     @property
     def clearly_bad(self) -> bool:
         """Whether waiting for more is pointless."""
-        return self._clearly_bad or self._over_limit()
+        return self._clearly_bad or self._over_limit(FALSE_ALARM / _LOOKS)
 
     def effect(self, *, last: bool) -> ErrorEffect:
         """What is known now; `last`: nothing more will come."""
@@ -110,7 +109,9 @@ class ErrorJudge:
         )
 
     def _finding(self, p_value: float | None, threshold: float) -> Finding:
-        if self.clearly_bad or (p_value is not None and self._worse(p_value, threshold)):
+        if self.clearly_bad or self._over_limit(threshold):
+            return Finding.FAIL
+        if p_value is not None and self._worse(p_value, threshold):
             return Finding.FAIL
         if self._good:
             return Finding.PASS
@@ -134,15 +135,19 @@ class ErrorJudge:
     def _previous_rate(self) -> float:
         return self._previous / self._previous_requests if self._previous_requests else 0.0
 
-    def _over_limit(self) -> bool:
-        return self._candidate_requests >= _LIMIT_FROM and self._rate() > self._rates.limit
+    def _over_limit(self, threshold: float) -> bool:
+        """Whether so many failures would be a rare accident at the limit itself."""
+        limit = self._rates.limit
+        if self._rate() <= limit:
+            return False
+        return binomial_greater(self._candidate, self._candidate_requests, limit) < threshold
 
     def _sentence(self, finding: Finding, p_value: float | None) -> str:
         parts = [f"candidate failed {_share(self._candidate, self._candidate_requests)}"]
         if p_value is not None:
             parts.append(f"previous {_share(self._previous, self._previous_requests)}")
             parts.append(f"p = {p_value:.2g}")
-        if self._over_limit():
+        if self._over_limit(FALSE_ALARM):
             parts.append(f"limit {self._rates.limit}")
         else:
             parts.append(f"acceptable {self._rates.acceptable}")

@@ -131,7 +131,7 @@ class LatencyJudge:
         """Evidence against: the candidate's q-quantile is `ratio` times the previous one's."""
         self._sort()
         size = 0.0
-        threshold = self._pool_quantile(q, ratio)
+        threshold = self.pool_quantile(q, ratio)
         scaled = threshold / ratio
         differences = []
         for before, after in self._pairs:
@@ -193,8 +193,9 @@ class LatencyJudge:
         aside = 0.3 * min(q, 1 - q)
         return [q - aside, q + aside]
 
-    def _pool_quantile(self, q: float, ratio: float) -> float:
+    def pool_quantile(self, q: float, ratio: float) -> float:
         """The q-quantile of the candidate's latencies and `ratio` times the previous ones."""
+        self._sort()
         before, after = self._previous, self._candidate
         rank = max(1, math.ceil(q * (len(before) + len(after))))  # so many at or below it
         least, most = max(0, rank - len(after)), min(rank, len(before))

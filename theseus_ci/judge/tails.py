@@ -10,6 +10,19 @@ def log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
+def binomial_greater(bad: int, total: int, chance: float) -> float:
+    """How likely `bad` or more of `total` trials go wrong when each does with `chance`."""
+    if not 0 < chance < 1:
+        return 1.0 if bad <= total * chance else 0.0
+    wrong, right = math.log(chance), math.log1p(-chance)
+    terms = []
+    for count in range(bad, total + 1):
+        terms.append(math.exp(log_choose(total, count) + count * wrong + (total - count) * right))
+        if count > total * chance and terms[-1] < 1e-20:
+            break  # the rest only falls
+    return min(1.0, math.fsum(terms))
+
+
 def fisher_greater(bad: int, total: int, other_bad: int, other_total: int) -> float:
     """Fisher's exact test, one-sided: how likely `bad` of `total` or more is, given the margins,
     if both sides fail equally often. 1.0 when either side is empty."""

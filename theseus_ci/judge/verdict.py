@@ -223,7 +223,7 @@ class _Trial:
     ) -> list[LatencyEffect]:
         if self._anchor is None:
             return []
-        tolerance = self._performance.anchor_tolerance
+        tolerance = float(self._performance.anchor_tolerance)
         return list(compare_with_anchor(candidate, self._anchor, tolerance, beside=previous))
 
     def _shortage(self, latency: list[LatencyEffect], *, exhausted: bool) -> str:
