@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from theseus_ci.sandbox.apiserver import fieldsets, selectors
 from theseus_ci.sandbox.apiserver.cells import duration
 from theseus_ci.sandbox.apiserver.patches import merge_patch, strategic_patch
+from theseus_ci.sandbox.apiserver.quantities import canonical
 from theseus_ci.sandbox.apiserver.schema import builtin
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 names = st.sampled_from(["a", "b", "c", "d"])
 scalars = st.one_of(st.integers(), st.text(max_size=3), st.booleans())
@@ -47,17 +50,20 @@ def difference(old: Any, new: Any) -> Any:
     return patch
 
 
+@unhurried
 @given(json_objects, json_objects)
 def test_a_merge_patch_leads_where_it_was_made_for(old: Any, new: Any) -> None:
     assert merge_patch(old, difference(old, new)) == new
 
 
+@unhurried
 @given(json_objects, json_objects)
 def test_a_merge_patch_twice_is_once(target: Any, patch: Any) -> None:
     once = merge_patch(target, patch)
     assert merge_patch(once, patch) == once
 
 
+@unhurried
 @given(containers, containers)
 def test_a_strategic_patch_merges_by_key(target: Any, patch: Any) -> None:
     merged = strategic_patch(target, patch, CONTAINER)
@@ -69,6 +75,7 @@ def test_a_strategic_patch_merges_by_key(target: Any, patch: Any) -> None:
     assert strategic_patch(merged, patch, CONTAINER) == merged
 
 
+@unhurried
 @given(containers, containers)
 def test_patches_leave_their_target_alone(target: Any, patch: Any) -> None:
     before = repr(target)
@@ -77,6 +84,7 @@ def test_patches_leave_their_target_alone(target: Any, patch: Any) -> None:
     assert repr(target) == before
 
 
+@unhurried
 @given(containers, st.permutations(["a", "b", "c", "d"]))
 def test_element_order_is_kept(target: Any, order: list[str]) -> None:
     directive = {"$setElementOrder/env": [{"name": name} for name in order]}
@@ -85,6 +93,7 @@ def test_element_order_is_kept(target: Any, order: list[str]) -> None:
     assert present == [name for name in order if name in present]
 
 
+@unhurried
 @given(containers, names)
 def test_delete_directive_removes_one_item(target: Any, name: str) -> None:
     patch = {"env": [{"name": name, "$patch": "delete"}]}
@@ -102,12 +111,14 @@ terms = st.one_of(
 )
 
 
+@unhurried
 @given(label_maps, st.lists(terms, max_size=3))
 def test_selector_terms_are_all_required(labels: dict[str, str], parts: list[str]) -> None:
     whole = selectors.parse_labels(",".join(parts)).matches(labels)
     assert whole == all(selectors.parse_labels(part).matches(labels) for part in parts)
 
 
+@unhurried
 @given(label_maps, names, st.sampled_from(["x", "y"]))
 def test_opposite_terms_exclude_each_other(labels: dict[str, str], key: str, value: str) -> None:
     for one, other in ((f"{key}={value}", f"{key}!={value}"), (key, f"!{key}")):
@@ -115,6 +126,7 @@ def test_opposite_terms_exclude_each_other(labels: dict[str, str], key: str, val
         assert first != selectors.parse_labels(other).matches(labels)
 
 
+@unhurried
 @given(label_maps, label_maps)
 def test_a_selector_object_and_its_text_agree(
     wanted: dict[str, str], labels: dict[str, str]
@@ -124,6 +136,7 @@ def test_a_selector_object_and_its_text_agree(
     assert by_text.matches(labels) == selectors.from_object(selector).matches(labels)
 
 
+@unhurried
 @given(containers)
 def test_field_sets_survive_their_encoding(container: Any) -> None:
     spec = {"template": {"spec": {"containers": [container]}}}
@@ -131,6 +144,22 @@ def test_field_sets_survive_their_encoding(container: Any) -> None:
     assert frozenset(fieldsets.decode(fieldsets.encode(paths))) == paths
 
 
+@unhurried
+@given(st.integers(0, 10**6), st.sampled_from(["", "m", "k", "M", "G", "Ki", "Mi", "Gi"]))
+def test_a_canonical_quantity_stays(number: int, suffix: str) -> None:
+    once = canonical(f"{number}{suffix}")
+    assert canonical(once) == once
+
+
+@unhurried
+@given(st.integers(1, 10**4))
+def test_equal_quantities_have_one_form(number: int) -> None:
+    assert canonical(f"{number * 1000}m") == canonical(str(number))
+    assert canonical(f"{number * 1024}Mi") == canonical(f"{number}Gi")
+    assert canonical(f"{number}.5") == canonical(f"{number * 1000 + 500}m")
+
+
+@unhurried
 @given(st.integers(0, 10**9))
 def test_ages_are_short(seconds: int) -> None:
     assert 2 <= len(duration(seconds)) <= 7

@@ -211,11 +211,14 @@ def test_harmless_fields_are_accepted(apiserver: ApiServer, namespace: str) -> N
             ],
         }
     )
-    resources = {"limits": {"cpu": 1, "memory": "64Mi"}}
+    resources = {"limits": {"cpu": "1000m", "memory": 67_108_864}, "requests": {"cpu": 1}}
     change(body, f"{CONTAINER}.resources", resources)
     made = apiserver.ok("POST", PATHS["Deployment"].format(namespace), body)
     container = made["spec"]["template"]["spec"]["containers"][0]
-    assert container["resources"]["limits"] == {"cpu": "1", "memory": "64Mi"}
+    assert container["resources"] == {
+        "limits": {"cpu": "1", "memory": "67108864"},
+        "requests": {"cpu": "1"},
+    }
 
 
 def test_unknown_fields_by_directive(apiserver: ApiServer, namespace: str) -> None:

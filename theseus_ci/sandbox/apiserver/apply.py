@@ -97,6 +97,8 @@ def track_update(
     if before is not None and (not given or writer.subresource):
         after["metadata"]["managedFields"] = before["metadata"].get("managedFields") or []
     touched, gone = fieldsets.changed(before or {"metadata": {}}, after, node)
+    if before is None and not after.get("status"):
+        touched -= {("f:status",)}
     if not touched and not gone:
         if not after["metadata"].get("managedFields"):
             after["metadata"].pop("managedFields", None)

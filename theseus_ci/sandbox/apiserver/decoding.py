@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from theseus_ci.sandbox.apiserver import quantities
 from theseus_ci.sandbox.apiserver.errors import Object, bad_request
 from theseus_ci.sandbox.apiserver.kinds import Resource
 from theseus_ci.sandbox.apiserver.schema import META, Node, builtin
@@ -24,7 +25,13 @@ OMITTED_WHEN_FALSE = frozenset(
 )
 OMITTED_WHEN_ZERO = frozenset(
     {"availableReplicas", "fullyLabeledReplicas", "observedGeneration", "readyReplicas"}
-    | {"unavailableReplicas", "updatedReplicas", "minReadySeconds", "initialDelaySeconds"}
+    | {
+        "currentReplicas",
+        "unavailableReplicas",
+        "updatedReplicas",
+        "minReadySeconds",
+        "initialDelaySeconds",
+    }
     | {"nodePort", "hostPort", "timeoutSeconds", "periodSeconds"}
     | {"successThreshold", "failureThreshold", "generation"}
 )
@@ -103,6 +110,8 @@ class Cleaner:
             return False
         if value == [] or (value == {} and child.additional is not None):
             return True
+        if value == "" and name == "value":
+            return True
         if value is False:
             return name in OMITTED_WHEN_FALSE
         if value == 0 and isinstance(value, int):
@@ -115,7 +124,7 @@ class Cleaner:
         if isinstance(value, float) and node.type == "integer" and value.is_integer():
             return int(value)
         if node.format == "quantity" and (whole or isinstance(value, (float, str))):
-            return str(value)
+            return self._quantity(str(value))
         fits = {
             "": True,
             "string": isinstance(value, str) or (whole and node.int_or_string),
@@ -126,6 +135,15 @@ class Cleaner:
         if fits.get(node.type, False):
             return value
         raise self._mismatch(value, node.format or node.type, path)
+
+    def _quantity(self, text: str) -> str:
+        try:
+            return quantities.canonical(text)
+        except ValueError:
+            raise self.refuse(
+                "quantities must match the regular expression "
+                "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
+            ) from None
 
     def _mismatch(self, value: Any, wanted: str, path: str) -> Exception:
         names = {str: "string", bool: "bool", list: "array", dict: "object", type(None): "null"}

@@ -62,11 +62,6 @@ def _container(container: Object) -> None:
     for handler in (container.get("lifecycle") or {}).values():
         if isinstance(handler, dict) and "httpGet" in handler:
             _http_get(handler["httpGet"])
-    resources = container["resources"]
-    if resources.get("limits"):
-        requests = resources.setdefault("requests", {})
-        for name, amount in resources["limits"].items():
-            requests.setdefault(name, amount)
 
 
 def _volume(volume: Object) -> None:
@@ -104,16 +99,27 @@ def pod_spec(spec: Object) -> None:
 
 
 def _template(spec: Object) -> None:
-    template = spec.get("template")
-    if isinstance(template, dict):
-        template.setdefault("metadata", {})
-        pod_spec(template.setdefault("spec", {}))
+    template = spec.setdefault("template", {})
+    template.setdefault("metadata", {})
+    pod_spec(template.setdefault("spec", {}))
 
 
 def _pod(pod: Object) -> None:
     spec = pod.setdefault("spec", {})
     pod_spec(spec)
     _fill(spec, enableServiceLinks=True)
+    for container in spec.get("containers") or []:
+        limits = container["resources"].get("limits")
+        if limits:
+            container["resources"]["requests"] = {
+                **limits,
+                **(container["resources"].get("requests") or {}),
+            }
+    status = pod.get("status") or {}
+    if status.get("podIP"):
+        _fill(status, podIPs=[{"ip": status["podIP"]}])
+    for container in status.get("containerStatuses") or []:
+        _fill(container, lastState={})
 
 
 def _deployment(deployment: Object) -> None:
@@ -141,8 +147,6 @@ def _job(job: Object) -> None:
     if spec.get("completions") is None and spec.get("parallelism") is None:
         spec["completions"] = 1
     _fill(spec, parallelism=1, podReplacementPolicy="TerminatingOrFailed")
-    if not spec["manualSelector"]:
-        del spec["manualSelector"]
     _template(spec)
 
 
@@ -161,10 +165,14 @@ def _service(service: Object) -> None:
     _fill(spec, internalTrafficPolicy="Cluster")
     if spec["type"] in ("NodePort", "LoadBalancer"):
         _fill(spec, externalTrafficPolicy="Cluster")
+    else:
+        spec.pop("externalTrafficPolicy", None)
     if spec["type"] == "LoadBalancer":
         _fill(spec, allocateLoadBalancerNodePorts=True)
     if spec.get("selector") or spec.get("clusterIP") != "None":
         _fill(spec, ipFamilies=["IPv4"], ipFamilyPolicy="SingleStack")
+    else:
+        _fill(spec, ipFamilies=["IPv4", "IPv6"], ipFamilyPolicy="RequireDualStack")
 
 
 def _scaling_rules(rules: Object, policies: list[Object]) -> None:
@@ -194,6 +202,10 @@ def _secret(secret: Object) -> None:
         data = secret.setdefault("data", {})
         for name, text in plain.items():
             data[name] = base64.b64encode(text.encode()).decode()
+
+
+def _lease(lease: Object) -> None:
+    _fill(lease, spec={})
 
 
 def _endpoint_slice(endpoint_slice: Object) -> None:
@@ -240,6 +252,7 @@ DEFAULTS: dict[Key, Callable[[Object], None]] = {
     ("apps", "replicasets"): _replicaset,
     ("autoscaling", "horizontalpodautoscalers"): _autoscaler,
     ("batch", "jobs"): _job,
+    ("coordination.k8s.io", "leases"): _lease,
     ("discovery.k8s.io", "endpointslices"): _endpoint_slice,
     ("rbac.authorization.k8s.io", "rolebindings"): _binding,
     ("rbac.authorization.k8s.io", "clusterrolebindings"): _binding,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from theseus_ci.sandbox.apiserver.errors import Cause, Object, forbidden_field, invalid_value
-from theseus_ci.sandbox.apiserver.kinds import Key, Resource
+from theseus_ci.sandbox.apiserver.kinds import NODES, Key, Resource
 
 IMMUTABLE = "field is immutable"
 GENERATIONS: frozenset[Key] = frozenset(
@@ -43,7 +43,7 @@ def has_generation(resource: Resource) -> bool:
 
 def prepare_create(resource: Resource, obj: Object) -> None:
     """Bring a new object into its first state; `obj` is changed."""
-    if resource.has_status():
+    if resource.has_status() and resource.key != NODES.key:
         obj.pop("status", None)
     if has_generation(resource):
         obj["metadata"]["generation"] = 1
@@ -62,10 +62,30 @@ def prepare_create(resource: Resource, obj: Object) -> None:
         obj["status"] = {"loadBalancer": {}}
     elif resource.key in (("apps", "deployments"), ("batch", "jobs")):
         obj["status"] = {}
+        if resource.key == ("batch", "jobs"):
+            _select_by_uid(obj)
+    elif resource.key == ("policy", "poddisruptionbudgets"):
+        counts = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+        obj["status"] = dict.fromkeys(counts, 0)
     elif resource.key == ("apps", "replicasets"):
         obj["status"] = {"replicas": 0}
     elif resource.key == ("autoscaling", "horizontalpodautoscalers"):
         obj["status"] = {"desiredReplicas": 0, "currentMetrics": None}
+
+
+def _select_by_uid(job: Object) -> None:
+    """Give a Job the selector and the labels by which it finds its own pods."""
+    spec, metadata = job["spec"], job["metadata"]
+    if spec.get("manualSelector"):
+        return
+    uid, name = metadata["uid"], metadata.get("name", "")
+    prefix = "batch.kubernetes.io/"
+    spec["selector"] = {"matchLabels": {f"{prefix}controller-uid": uid}}
+    own = {"controller-uid": uid, "job-name": name}
+    own |= {f"{prefix}{key}": value for key, value in own.items()}
+    for labelled in (job, spec["template"]):
+        labels = labelled["metadata"].setdefault("labels", {})
+        labels.update(own)
 
 
 def prepare_update(resource: Resource, obj: Object, old: Object, subresource: str) -> None:

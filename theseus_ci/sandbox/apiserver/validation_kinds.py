@@ -184,7 +184,9 @@ def _config_data(obj: Object) -> Iterator[Cause]:
         for key, value in values.items():
             if not key or len(key) > 253 or not all(c.isalnum() or c in "-_." for c in key):
                 detail = (
-                    "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
+                    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' "
+                    "(e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation "
+                    "is '[-._a-zA-Z0-9]+')"
                 )
                 yield invalid_value(f"{section}[{key}]", key, detail)
             size += len(value.encode())

@@ -325,7 +325,8 @@ class Verbs:
             strict = target.resource.custom or target.resource.key in CONDITIONAL
             if conditional and strict:
                 detail = "must be specified for an update"
-                raise target.invalid(name, [invalid_value("metadata.resourceVersion", 0, detail)])
+                causes = [invalid_value("metadata.resourceVersion", 0, detail)]
+                raise invalid(target.resource.group, target.resource.plural, name, causes)
         elif not version.isdigit():
             raise bad_request(f"invalid resource version {version!r}")
         elif version != old["resourceVersion"]:
