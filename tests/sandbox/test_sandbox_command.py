@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -195,6 +196,14 @@ def test_after_its_supervisor_was_killed(shell: Shell) -> None:
     assert shell.run("down").returncode == 0
     assert not list(shell.home.rglob("*"))
     assert shell.processes(shell.directory()) == []
+
+
+def test_down_after_its_files_were_removed(shell: Shell) -> None:
+    shell.up()
+    shutil.rmtree(shell.home)
+    assert shell.run("down").returncode == 0
+    assert shell.processes(shell.directory()) == []
+    assert not list(shell.home.rglob("*"))
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,7 @@ class Sandbox:
         Raises CannotKnow when a process will not die.
         """
         if not self.layout.directory.is_dir():
+            self._kill_all()  # somebody removed the files under running programs
             return
         with locked(self.layout.directory):
             if self.exists():
@@ -195,10 +196,7 @@ class Sandbox:
 
     def _clear(self, *, keep_directory: bool = False) -> None:
         """Kill what carries our marker, then remove the files (and the directory they are in)."""
-        try:
-            kill_marked(SANDBOX_MARKER, str(self.directory))
-        except TimeoutError as error:
-            raise CannotKnow(f"{error}", remedy="stop them, then run sandbox down again") from error
+        self._kill_all()
         for entry in list(self.directory.iterdir()):
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
@@ -206,6 +204,12 @@ class Sandbox:
                 entry.unlink(missing_ok=True)
         if not keep_directory:
             self.directory.rmdir()
+
+    def _kill_all(self) -> None:
+        try:
+            kill_marked(SANDBOX_MARKER, str(self.directory))
+        except TimeoutError as error:
+            raise CannotKnow(f"{error}", remedy="stop them, then run sandbox down again") from error
 
     # -- its start --------------------------------------------------------------------------
 
