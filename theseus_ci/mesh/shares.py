@@ -164,6 +164,8 @@ def rejoin(
     owned subsets, and with `trace_lost` (our notes were removed) pairs of the user's subsets too.
     """
     exact = record is not None and shape(route) == record.shape
+    if record is not None and not exact and _is_original(route, record):
+        return copy.deepcopy(list(route))
     if record is not None and exact:
         groups = _recorded_groups(route, record)
     else:
@@ -178,6 +180,18 @@ def rejoin(
     ]
     _set_weights(joined, _joined_weights(route, groups, record, exact=exact))
     return joined
+
+
+def _is_original(route: Sequence[Object], record: RouteRecord) -> bool:
+    """Whether somebody has put the user's route back, as an applied file does."""
+    if tuple(one.get("weight") for one in route) != record.was:
+        return False
+    subsets = [
+        (one.get("destination") or {}).get("subset")
+        for one, kind in zip(route, record.kinds, strict=True)
+        if kind != KEPT
+    ]
+    return subsets == list(record.subsets)
 
 
 def _recorded_groups(route: Sequence[Object], record: RouteRecord) -> list[_Group]:

@@ -123,8 +123,6 @@ def test_a_cookie_is_found_anywhere_in_the_header(header: str, match: dict[str, 
     "match", [{"exact": "alice"}, {"regex": "^(alice|bob)$"}, {"regex": "a.+e"}]
 )
 def test_other_cookies_do_not_count(header: str, match: dict[str, str]) -> None:
-    if "regex" in match and match["regex"] == "a.+e" and header == "tester=alicex":
-        pytest.skip("this expression takes longer values")
     pattern = cookie_regex(NamedMatch(name="tester", **match))
     assert not re.fullmatch(pattern, header)
 

@@ -208,6 +208,18 @@ def test_the_users_file_applied_again_is_told_and_edited_again(previous: Side) -
     assert restore_virtual_service(reset, REVIEWS, "previous") == original
 
 
+def test_a_users_split_between_the_two_versions_applied_again_is_not_taken_for_ours() -> None:
+    second = Side("v2", {"version": "v2"}, owned=False)
+    wanted = Routing(**{**routing(30).__dict__, "candidate": second})
+    original = vs_with(to("reviews", "v1", 90), to("reviews", "v2", 10))
+    edited = edit_virtual_service(original, wanted)
+    assert [one["weight"] for one in last_route(edited)] == [63, 27, 10]
+    reset = copy.deepcopy(edited)
+    reset["spec"]["http"][-1] = copy.deepcopy(original["spec"]["http"][-1])
+    assert edit_virtual_service(reset, wanted) == edited
+    assert restore_virtual_service(reset, REVIEWS, "previous") == original
+
+
 @pytest.mark.parametrize("previous", [V1, OURS])
 def test_without_its_record_the_object_still_gets_a_safe_way_back(previous: Side) -> None:
     original = vs_with(to("reviews", "v1" if previous is V1 else ""))
