@@ -47,6 +47,8 @@ JSON_PATCH = "application/json-patch+json"
 
 REQUEST_SECONDS = 30.0
 """No request but a watch may take longer: a hung server must not hang a controller."""
+CLOSE_SECONDS = 2.0
+"""How long closing a client waits for requests whose callers were cancelled."""
 WATCH_SECONDS = (240, 480)
 """The server ends a watch after a time drawn from this range, and the client takes it up again."""
 BACKOFF_SECONDS = (0.1, 5.0)
@@ -70,6 +72,7 @@ class ApiClient:
         self._kubeconfig = kubeconfig
         self._session: aiohttp.ClientSession | None = None
         self._retired: list[aiohttp.ClientSession] = []
+        self._pending: set[asyncio.Task[Object]] = set()
 
     @classmethod
     def from_kubeconfig(cls, path: Path) -> ApiClient:
@@ -86,6 +89,8 @@ class ApiClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._pending:
+            await asyncio.wait(self._pending, timeout=CLOSE_SECONDS)
         sessions, self._retired = self._retired, []
         if self._session is not None:
             sessions.append(self._session)
@@ -173,7 +178,20 @@ class ApiClient:
     ) -> Object:
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         headers = {} if data is None else {"Content-Type": content_type}
-        async with self._exchange(method, path, params=query, data=data, headers=headers) as answer:
+        # Once sent, a request is seen through, even when its caller is cancelled meanwhile.
+        call = self._perform(method, path, params=query, data=data, headers=headers)
+        task = asyncio.get_running_loop().create_task(call)
+        self._pending.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: asyncio.Task[Object]) -> None:
+        self._pending.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may be gone: then nobody else asks for it
+
+    async def _perform(self, method: str, path: str, **options: Any) -> Object:
+        async with self._exchange(method, path, **options) as answer:
             parsed = json.loads(await answer.read())
         if not isinstance(parsed, dict):
             raise ApiError(answer.status, "Invalid", f"{method} {path}: not an object")

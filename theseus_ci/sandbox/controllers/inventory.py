@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -32,6 +33,7 @@ class Inventory:
     def __init__(self, client: ApiClient, workloads: Workloads) -> None:
         self.queue = WorkQueue("discovery", self._discover)
         self.objects: dict[str, Object] = {}
+        self.population: Counter[str] = Counter()  # objects by namespace
         self._types_of: dict[str, ResourceType] = {}
         self._dependents: dict[str, set[str]] = {}
         self._client = client
@@ -124,6 +126,8 @@ class Inventory:
             self._dependents[owner].discard(uid)
             if not self._dependents[owner]:
                 del self._dependents[owner]
+        namespace = obj["metadata"].get("namespace", "")
+        self.population[namespace] += (change != "DELETED") - (before is not None)
         if change == "DELETED":
             self.objects.pop(uid, None)
             self._types_of.pop(uid, None)

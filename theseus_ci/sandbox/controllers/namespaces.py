@@ -10,8 +10,8 @@ from theseus_ci.sandbox.controllers.inventory import Inventory
 from theseus_ci.sandbox.controllers.workqueue import WorkQueue
 
 FINALIZER = "kubernetes"
-LOOK_AGAIN_SECONDS = 5.0
-"""For what no event tells: an Event written into the namespace at the last moment, for example."""
+LOOK_AGAIN_SECONDS = (1.0, 120.0)
+"""For what no informer tells, such as Events; the pause doubles from the first to the second."""
 
 
 class NamespaceController:
@@ -22,7 +22,7 @@ class NamespaceController:
         self.recorder = Recorder(client, "namespace-controller")
         self._client = client
         self._inventory = inventory
-        self._terminating: set[str] = set()
+        self._terminating: dict[str, int] = {}  # how often we have looked in vain
         inventory.listen(self._changed)
 
     async def sync(self, key: Key) -> None:
@@ -31,14 +31,14 @@ class NamespaceController:
             namespace = await self._client.get(path)
         except ApiError as error:
             if error.status == 404:
-                self._terminating.discard(key[1])
+                self._terminating.pop(key[1], None)
                 return
             raise
         if not _awaits_us(namespace):
             return
         # The second look is the answer to the first: most objects go at once.
         if await self._empty(key[1]) and await self._empty(key[1]):
-            self.queue.add_after(key, LOOK_AGAIN_SECONDS)
+            self.queue.add_after(key, self._pause(key[1]))
             return
         finalizers = [name for name in namespace["spec"]["finalizers"] if name != FINALIZER]
         done = {**namespace, "spec": {**namespace["spec"], "finalizers": finalizers}}
@@ -47,10 +47,18 @@ class NamespaceController:
     def _changed(self, change: str, obj: Object) -> None:
         namespace, name = key_of(obj)
         if obj.get("kind") == "Namespace" and not namespace and _awaits_us(obj):
-            self._terminating.add(name)
+            self._terminating.setdefault(name, 0)
             self.queue.add(("", name))
-        elif change == "DELETED" and namespace in self._terminating:
+        elif obj.get("kind") == "Namespace" and change == "DELETED":
+            self._terminating.pop(name, None)
+        elif namespace in self._terminating and not self._inventory.population[namespace]:
             self.queue.add(("", namespace))
+
+    def _pause(self, namespace: str) -> float:
+        tries = self._terminating.get(namespace, 0)
+        self._terminating[namespace] = tries + 1
+        first, longest = LOOK_AGAIN_SECONDS
+        return float(min(longest, first * 2 ** min(tries, 10)))
 
     async def _empty(self, namespace: str) -> int:
         """Delete what is in the namespace; returns how many objects were still there."""
