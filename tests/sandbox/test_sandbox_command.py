@@ -47,7 +47,7 @@ class Shell:
         )
 
     def up(self, *arguments: str) -> dict[str, str]:
-        """What it printed: KUBECONFIG, gateway and sidecar."""
+        """What it exports: KUBECONFIG, THESEUS_GATEWAY and THESEUS_SIDECAR."""
         done = self.run("up", *arguments)
         assert done.returncode == 0, done.stderr
         return access(done.stdout)
@@ -77,11 +77,9 @@ class Shell:
 
 def access(output: str) -> dict[str, str]:
     lines = output.splitlines()
-    assert lines[0].startswith("export KUBECONFIG=")
-    found = {"KUBECONFIG": shlex.split(lines[0].partition("=")[2])[0]}
-    for line in lines[1:3]:
-        name, _, address = line.removeprefix("# ").partition(": ")
-        found[name] = address
+    exported = dict(line.removeprefix("export ").split("=", 1) for line in lines[:3])
+    found = {name: shlex.split(value)[0] for name, value in exported.items()}
+    assert list(found) == ["KUBECONFIG", "THESEUS_GATEWAY", "THESEUS_SIDECAR"]
     assert lines[3].startswith("# stop it: theseus-ci sandbox down")
     return found
 
@@ -119,7 +117,7 @@ def test_up_status_and_down(shell: Shell) -> None:
         "mesh",
     }
     assert first["KUBECONFIG"] == report["kubeconfig"]
-    assert requests.get(first["gateway"], timeout=10).status_code == 404
+    assert requests.get(first["THESEUS_GATEWAY"], timeout=10).status_code == 404
     directory = shell.directory()
     assert directory.stat().st_mode & 0o777 == 0o700
 

@@ -161,8 +161,8 @@ def _read_images(path: Path) -> str:
 def _print_access(sandbox: Sandbox, name: str) -> None:
     """For people, and for `eval "$(theseus-ci sandbox up)"`."""
     print(f"export KUBECONFIG={shlex.quote(str(sandbox.kubeconfig))}")
-    print(f"# gateway: {sandbox.gateway}")
-    print(f"# sidecar: {sandbox.sidecar}")
+    print(f"export THESEUS_GATEWAY={sandbox.gateway}")
+    print(f"export THESEUS_SIDECAR={sandbox.sidecar}")
     print(f"# stop it: {_down_command(name)}")
 
 
