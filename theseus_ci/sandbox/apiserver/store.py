@@ -82,7 +82,7 @@ class Store:
         self._collections: dict[Key, Collection] = {}
 
     def collection(self, key: Key) -> Collection:
-        return self._collections.setdefault(key, Collection(forgotten=0))
+        return self._collections.setdefault(key, Collection())
 
     def get(self, key: Key, name: Name) -> Stored | None:
         return self.collection(key).objects.get(name)
