@@ -95,6 +95,8 @@ def begin(session: Session) -> Rollout | None:
     _report(session, config.service, None, started)
     rollout = Rollout(session.world, state, config, store)
     rollout.lease = lease
+    for note in state.notes:
+        session.console.log(f"note: {note}")
     for step in state.plan.left_out:
         session.console.log(f"left out: {step.title}: {step.reason}")
     return rollout

@@ -72,9 +72,7 @@ def _delete(session: Session, service: Object, host: ServiceHost) -> None:
         _edit(session, rule, lambda found: _without_subsets(found, subsets), "subset")
     hpa = find_autoscaler(cluster, host.namespace, version.name)
     for doomed in (hpa, version.deployment):
-        current = doomed and cluster.get(
-            doomed["kind"], host.namespace, doomed["metadata"]["name"]
-        )
+        current = doomed and cluster.get(doomed["kind"], host.namespace, doomed["metadata"]["name"])
         if current:
             session.console.log(f"delete {current['kind']} {current['metadata']['name']}")
             cluster.delete(current)

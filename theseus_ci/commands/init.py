@@ -29,9 +29,7 @@ are listed."""
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.epilog = (
-        "example:\n  theseus-ci init --service reviews > theseus.yaml"
-    )
+    parser.epilog = "example:\n  theseus-ci init --service reviews > theseus.yaml"
     parser.add_argument("--service", metavar="NAME", help="the Service whose traffic is to move")
     parser.add_argument("--namespace", metavar="NAME", help="default: the context's")
     parser.add_argument("--manifest", metavar="PATH", help="where the candidate's manifest lies")

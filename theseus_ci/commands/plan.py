@@ -73,6 +73,7 @@ def _facts(state: State) -> dict[str, Any]:
         "namespace": state.namespace,
         "previous": state.previous.deployment if state.previous else None,
         "candidate": state.candidate.deployment,
+        "notes": state.notes,
         **plan_to_dict(state.plan),
     }
 
@@ -90,6 +91,7 @@ def _text(state: State) -> str:
         note = f" (skipped: {step.skip_reason})" if step.skip_reason else ""
         gate = " [gate]" if step.gate else ""
         lines.append(f"{number:3d}. {step.id:<{width}}  {step.title}{gate}{note}")
+    lines += [f"  note: {note}" for note in state.notes]
     lines += [f"     left out: {left.title}: {left.reason}" for left in state.plan.left_out]
     lines.append(f"  on failure: theseus-ci {state.plan.on_failure}")
     return "\n".join(lines)

@@ -34,6 +34,9 @@ FILES: tuple[tuple[str | None, ...], ...] = (
 """Where a path may stand that is relative to the configuration's folder; None is any index."""
 
 
+MAY_HOLD_SECRETS = frozenset({"smoke", "performance"})
+
+
 class ReferringConfig(Config, frozen=True, kw_only=True):
     """A Config with texts from the environment; keeps what stood there before."""
 
@@ -182,8 +185,16 @@ def _place(document: Document, at: str) -> str:
 
 
 def _with_references(config: Config, found: tuple[tuple[KeyPath, str], ...]) -> Config:
-    """Remember references that ended as text; a Duration from the environment is no secret."""
-    kept = tuple((path, text) for path, text in found if isinstance(_at(config, path), str))
+    """Remember references that may be secrets: texts that checks and load send.
+
+    All else (an entrypoint, a version) goes into the state as it is, so that a rollback needs
+    nothing of the environment that the rollout began in.
+    """
+    kept = tuple(
+        (path, text)
+        for path, text in found
+        if path[0] in MAY_HOLD_SECRETS and isinstance(_at(config, path), str)
+    )
     if not kept:
         return config
     fields = {name: getattr(config, name) for name in config.__struct_fields__}

@@ -16,14 +16,19 @@ from theseus_ci.flow import build_plan, load_flow
 from theseus_ci.manifest import wanted_replicas
 from theseus_ci.mesh.choose import Choice, choose_sides
 from theseus_ci.mesh.destination_rule import is_for
-from theseus_ci.mesh.policy import effective_traffic_policy
+from theseus_ci.mesh.policy import effective_traffic_policy, rule_to_edit
 from theseus_ci.mesh.routing import ServiceHost, Side
 from theseus_ci.mesh.survey import survey
 from theseus_ci.model import Object
 from theseus_ci.preflight import candidate as candidates
 from theseus_ci.preflight.dangers import Found, refuse_dangers
 from theseus_ci.preflight.previous import choose_previous
-from theseus_ci.preflight.routes import find_rules, find_virtual_services, refuse_bad_routes
+from theseus_ci.preflight.routes import (
+    find_rules,
+    find_virtual_services,
+    refuse_bad_routes,
+    warnings,
+)
 from theseus_ci.preflight.running import Running, find_running, find_service
 from theseus_ci.rollout.context import World
 from theseus_ci.rollout.editor import ref_of
@@ -94,6 +99,7 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
         and candidates.selectors_overlap(previous.deployment, planned),
         routes=_routes(config, host, service, virtual_services, rules, own_rules, choice),
         previous_routed=True,
+        notes=list(warnings(found)),
         touches=tuple(
             ref_of(obj)
             for obj in (
@@ -147,8 +153,10 @@ def _routes(
     if not refs:
         refs = [Ref(kind="VirtualService", namespace=host.namespace, name=f"{host.name}-theseus")]
         created += refs
-    if own_rules:
-        rule = ref_of(own_rules[0])
+    model = choice.previous or choice.candidate
+    chosen = rule_to_edit(host, own_rules, model.stands_for or model.subset)
+    if chosen is not None:
+        rule = ref_of(chosen)
     else:
         rule = Ref(kind="DestinationRule", namespace=host.namespace, name=f"{host.name}-theseus")
         created.append(rule)
@@ -161,7 +169,7 @@ def _routes(
         replaces=tuple(sorted(choice.replaces)),
         hosts=_hosts(config, host),
         tcp_ports=_tcp_ports(service),
-        traffic_policy=effective_traffic_policy(host, rules) if not own_rules else None,
+        traffic_policy=effective_traffic_policy(host, rules) if chosen is None else None,
     )
 
 

@@ -66,6 +66,25 @@ def refuse_bad_routes(
         raise Refused(f"the routes of {config.service} stand in the way:\n{listed}")
 
 
+def warnings(found: Survey) -> Iterator[str]:
+    """What people should know of the routes, though it does not stand in the way."""
+    for where in found.mirrors:
+        yield (
+            f"{where} mirrors requests to the service: copies of them can reach the candidate's "
+            "pods before any test"
+        )
+    for one, other in found.merged:
+        yield (
+            f"VirtualServices {'/'.join(one)} and {'/'.join(other)} share a gateway's host: Istio "
+            "joins their routes in an order that no object tells"
+        )
+    for who in found.unobservable:
+        yield (
+            f"VirtualService {'/'.join(who)} has no http routes: no dark route there, and its "
+            "edits cannot be observed, only waited for"
+        )
+
+
 def _reaching_the_candidate(
     found: Survey, rules: Sequence[Object], candidate: Object
 ) -> Iterator[str]:
