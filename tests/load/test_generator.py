@@ -59,11 +59,11 @@ def outcomes(pairs: list[SlicePair]) -> Counter[int]:
 
 def test_every_request_is_sent_once_and_answered_once(serve: Serve) -> None:
     server = serve(always_ok)
-    pairs = measure(target(server), pairs=15)
-    assert outcomes(pairs) == {OK: 3000}
+    pairs = measure(target(server), pairs=LOOK, size=20)
+    assert outcomes(pairs) == {OK: 600}
     assert Counter(seen.headers["x-version"] for seen in server.requests) == {
-        "previous": 1500,
-        "candidate": 1500,
+        "previous": 300,
+        "candidate": 300,
     }
     assert all(status == 200 for one in slices(pairs) for status in one.statuses)
     assert all(latency > 0 for one in slices(pairs) for latency in one.latencies)
@@ -89,7 +89,7 @@ def test_both_slices_of_a_pair_hold_the_same_requests_in_the_given_proportions(
             Request(path="/b", weight=3, method="POST", headers={"x-kind": "b"}, body="bö"),
         )
     )
-    pairs = measure(target(server, host="shop.example.com"), mixed, pairs=LOOK)
+    pairs = measure(target(server, host="shop.example.com"), mixed, pairs=LOOK, size=20)
     for pair in pairs:
         first, second = pair.slices
         assert list(first.requests) == list(second.requests)
@@ -119,21 +119,23 @@ def test_a_coin_that_the_seed_decides_orders_the_slices(serve: Serve) -> None:
 
 def test_a_single_version_is_measured_alone(serve: Serve) -> None:
     server = serve(always_ok)
-    pairs = measure(target(server, CANDIDATE), pairs=LOOK)
+    pairs = measure(target(server, CANDIDATE), pairs=LOOK, size=20)
     assert [[one.version for one in pair.slices] for pair in pairs] == [["candidate"]] * LOOK
-    assert len(server.requests) == 100 * LOOK
+    assert len(server.requests) == 20 * LOOK
 
 
 def test_nothing_is_sent_while_the_judge_thinks_or_after_it_has_enough(serve: Serve) -> None:
     server = serve(always_ok)
-    stream = HttpLoadGenerator().pairs(target(server), FAST, seed=1, stopped=lambda: False)
-    for _ in range(15):
+    stream = HttpLoadGenerator().pairs(
+        target(server), FAST, seed=1, stopped=lambda: False, slice_size=20
+    )
+    for _ in range(LOOK):
         next(stream)
-    assert len(server.requests) == 3000  # 15 pairs are a look: nothing is under way
+    assert len(server.requests) == 600  # nothing is under way
     next(stream)
     assert isinstance(stream, Generator)
     stream.close()
-    assert len(server.requests) <= 3400
+    assert len(server.requests) <= 680
 
 
 def test_latency_counts_from_the_intended_moment(serve: Serve) -> None:

@@ -124,11 +124,19 @@ class Session:
         else:
             gap = now - self._left
             self._origin += gap
-            if gap > _NOTICEABLE:
-                for exchange in self._in_flight:
-                    exchange.run.note_delay(exchange.index, gap)
             if self._to_send:
                 self._timer.at(self._due())
+            if gap > _NOTICEABLE:
+                await self._note_answers_read_late(gap)
+
+    async def _note_answers_read_late(self, gap: int) -> None:
+        """What is answered as soon as the loop runs again may have waited for it."""
+        under_way = [exchange for exchange in self._in_flight if not exchange.done]
+        for _ in range(2):  # turns of the loop; sockets have been read after that
+            await asyncio.sleep(0)
+        for exchange in under_way:
+            if exchange.done:
+                exchange.run.note_delay(exchange.index, gap)
 
     def _begin_schedule(self) -> None:
         self._origin = time.monotonic_ns() + _LEAD
