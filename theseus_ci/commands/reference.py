@@ -1,0 +1,29 @@
+"""The README's generated parts: the table of commands, the reference of theseus.yaml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from theseus_ci.cli import COMMANDS, STAGES
+from theseus_ci.config import reference
+
+
+def commands_table() -> str:
+    """Every command and what it does, stages first."""
+    lines = ["| command | what it does |", "|---|---|"]
+    lines += [f"| `{name}` | {summary} |" for name, summary in {**STAGES, **COMMANDS}.items()]
+    return "\n".join(lines) + "\n"
+
+
+def filled(readme: str) -> str:
+    """The README's text with its generated parts as they should be."""
+    for name, text in (("commands", commands_table()), ("configuration", reference.markdown())):
+        before, opening, rest = readme.partition(f"<!-- {name} -->\n")
+        _, closing, after = rest.partition(f"<!-- /{name} -->")
+        readme = before + opening + text + closing + after
+    return readme
+
+
+if __name__ == "__main__":
+    path = Path("README.md")
+    path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")
