@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from theseus_ci.sandbox.client import ApiClient, ApiError, Informer, Object
 from theseus_ci.sandbox.processes import spawn
 
@@ -48,8 +50,10 @@ class Process:
             )
         deadline = time.monotonic() + DEADLINE_SECONDS
         while not until():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, f"not ready: {self.log.read_text()}"
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.process.kill()
+                self.process.wait()
+                pytest.fail(f"it does not start: {self.log.read_text()}")
             time.sleep(0.02)
 
     def stop(self) -> int:

@@ -164,7 +164,7 @@ def test_invalid_objects(
 
 UNRUNNABLE: list[tuple[str, Object]] = [
     ("hostNetwork", {"hostNetwork": True}),
-    ("initContainers", {"initContainers": [{"name": "i", "image": "i"}]}),
+    ("hostAliases", {"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a"]}]}),
     ("volumes[0].hostPath", {"volumes": [{"name": "v", "hostPath": {"path": "/"}}]}),
     ("hostPID", {"hostPID": True}),
 ]
@@ -181,19 +181,6 @@ def test_pods_the_sandbox_cannot_run(
     assert f"spec.template.spec.{field}: Forbidden" in reply.body["message"]
     reply = own_apiserver.request("POST", PATHS["Pod"].format(namespace), pod("web", **more))
     assert f"spec.{field}: Forbidden" in reply.body["message"]
-
-
-def test_post_start_is_refused_and_pre_stop_is_not(
-    own_apiserver: ApiServer, namespace: str
-) -> None:
-    path = PATHS["Deployment"].format(namespace)
-    hook = {"exec": {"command": ["true"]}}
-    body = change(deployment("web"), f"{CONTAINER}.lifecycle", {"postStart": hook})
-    reply = own_apiserver.request("POST", path, body)
-    assert reply.status == 422
-    assert "containers[0].lifecycle.postStart" in reply.body["message"]
-    change(body, f"{CONTAINER}.lifecycle", {"preStop": hook})
-    own_apiserver.ok("POST", path, body)
 
 
 def test_harmless_fields_are_accepted(apiserver: ApiServer, namespace: str) -> None:

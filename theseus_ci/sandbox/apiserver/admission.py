@@ -32,10 +32,8 @@ REFUSED_IN_POD = {
     "hostPID": "the host's process namespace",
     "hostIPC": "the host's IPC namespace",
     "shareProcessNamespace": "a shared process namespace",
-    "initContainers": "init containers",
     "ephemeralContainers": "ephemeral containers",
     "hostAliases": "entries in /etc/hosts",
-    "activeDeadlineSeconds": "an active deadline",
     "resourceClaims": "resource claims",
     "runtimeClassName": "a runtime class",
 }
@@ -63,8 +61,6 @@ def _unrunnable(spec: Object, path: str) -> Iterator[Cause]:
         for name, what in REFUSED_IN_CONTAINER.items():
             if container.get(name):
                 yield _refusal(f"{here}.{name}", what)
-        if (container.get("lifecycle") or {}).get("postStart"):
-            yield _refusal(f"{here}.lifecycle.postStart", "postStart hooks")
         for position, port in enumerate(container.get("ports") or []):
             if port.get("hostPort"):
                 yield _refusal(f"{here}.ports[{position}].hostPort", "host ports")
