@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the three sub-commands and their options."""
+    parser.epilog = 'example:\n  eval "$(theseus-ci sandbox up)"'
     actions = parser.add_subparsers(dest="action", required=True, metavar="up|down|status")
     _configure_up(actions.add_parser("up", help="start a cluster with a mesh on this machine"))
     down = actions.add_parser("down", help="stop it; leaves no process and no file")
