@@ -73,7 +73,7 @@ def test_the_walk(tmp_path: Path) -> None:
     """Run every sh block of the README's walk, in order, in one shell."""
     walk = README.partition("<!-- walk -->")[2].partition("<!-- /walk -->")[0]
     blocks = re.findall(r"```sh\n(.*?)```", walk, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     folder = tmp_path / "quickstart"
     shutil.copytree(ROOT / "examples" / "quickstart", folder)
     sandbox = f"walk-{os.getpid()}"
