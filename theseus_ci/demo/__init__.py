@@ -1,0 +1,1 @@
+"""A good and a bad release under live traffic: what `theseus-ci demo` shows."""
