@@ -21,7 +21,7 @@ from theseus_ci.commands import options
 from theseus_ci.config.load import config_from_dict, load_config
 from theseus_ci.config.types import Config
 from theseus_ci.console import Console
-from theseus_ci.errors import EXIT_CANNOT_KNOW, Forbidden, StateError, TheseusError
+from theseus_ci.errors import ClusterUnavailable, Interrupted, StateError, TheseusError
 from theseus_ci.judge.port import SequentialJudge
 from theseus_ci.kube.cluster import KubernetesCluster
 from theseus_ci.kube.connect import Connection, connect
@@ -145,7 +145,7 @@ class Session:
         if error.remedy:
             for line in error.remedy.splitlines():
                 print(f"  {line}", file=sys.stderr)
-        reachable = error.exit_code != EXIT_CANNOT_KNOW or isinstance(error, Forbidden)
+        reachable = not isinstance(error, ClusterUnavailable | Interrupted)
         self.last_words(read_cluster=reachable)
 
     def last_words(self, *, read_cluster: bool = True) -> None:

@@ -60,7 +60,17 @@ def find_step(state: State, args: argparse.Namespace) -> Step:
         return Step(
             id=args.command, command=tuple(command), title=f"{' '.join(command)} (not planned)"
         )
-    return state.plan.find(command, state.done())
+    return _of_several(state, planned) or state.plan.find(command, state.done())
+
+
+def _of_several(state: State, planned: list[Step]) -> Step | None:
+    """Of steps with the same command, the one whose turn it is; before that, the last one done:
+    the command is then a repetition."""
+    done = state.done() | {"begin"}
+    for step in planned:
+        if step.id not in done and not state.plan.unfinished_before(step, done):
+            return step
+    return next((step for step in reversed(planned) if step.id in done), None)
 
 
 def _check_order(rollout: Rollout, step: Step) -> None:

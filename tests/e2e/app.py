@@ -1,0 +1,189 @@
+"""The application that tests release: its manifests, theseus.yaml and a short flow."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+Object = dict[str, Any]
+ISTIO = "networking.istio.io/v1"
+PORT = 8079
+
+
+def service(name: str = "web", **spec: Any) -> Object:
+    ports = [{"name": "http", "port": 80, "targetPort": PORT}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"selector": {"app": name}, "ports": ports, **spec},
+    }
+
+
+def gateway(host: str) -> Object:
+    server = {"port": {"number": 80, "name": "http", "protocol": "HTTP"}, "hosts": [host]}
+    return {
+        "apiVersion": ISTIO,
+        "kind": "Gateway",
+        "metadata": {"name": "front"},
+        "spec": {"selector": {"istio": "ingressgateway"}, "servers": [server]},
+    }
+
+
+def virtual_service(host: str, *, http: list[Object] | None = None) -> Object:
+    entries = http or [{"route": [{"destination": {"host": "web"}}]}]
+    return {
+        "apiVersion": ISTIO,
+        "kind": "VirtualService",
+        "metadata": {"name": "web"},
+        "spec": {"hosts": [host], "gateways": ["front"], "http": entries},
+    }
+
+
+def deployment(
+    name: str,
+    version: str,
+    *,
+    replicas: int | None = 2,
+    labels: dict[str, str] | None = None,
+    env: dict[str, str] | None = None,
+    image: str = "",
+    grace: int = 5,
+) -> Object:
+    """A demo service; `env` stages its faults. Labels default to app and version."""
+    chosen = {"app": "web", "version": version} if labels is None else labels
+    container = {
+        "name": "web",
+        "image": image or f"theseus-ci/demo:{version}",
+        "ports": [{"containerPort": PORT}],
+        "readinessProbe": {"httpGet": {"path": "/ready", "port": PORT}, "periodSeconds": 1},
+        "env": [{"name": key, "value": value} for key, value in (env or {}).items()],
+    }
+    spec: Object = {
+        "selector": {"matchLabels": chosen},
+        "template": {
+            "metadata": {"labels": dict(chosen)},
+            "spec": {"containers": [container], "terminationGracePeriodSeconds": grace},
+        },
+    }
+    if replicas is not None:
+        spec["replicas"] = replicas
+    made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+    return copy.deepcopy(made)
+
+
+def candidate(version: str = "v2", *, replicas: int = 2, **env: str) -> Object:
+    return deployment(f"web-{version}", version, replicas=replicas, env=env)
+
+
+def autoscaler(target: str, *, low: int = 2, high: int = 4, name: str = "") -> Object:
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name or target},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
+            "minReplicas": low,
+            "maxReplicas": high,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {
+                        "name": "cpu",
+                        "target": {"type": "Utilization", "averageUtilization": 80},
+                    },
+                }
+            ],
+        },
+    }
+
+
+PERFORMANCE: Object = {
+    "requests": [{"path": "/"}],
+    "rate": 250,
+    "preset": "quick",
+    "tolerance": "900%",
+    "anchorTolerance": "900%",
+    "minDuration": "1s",
+    "maxDuration": "3s",
+    "maxSchedulingError": "2s",
+    "minAchieved": "20%",
+}
+
+
+def config(namespace: str, host: str, entrypoint: str, **keys: Any) -> Object:
+    """theseus.yaml for the service `web`; a key of None is left out."""
+    whole: Object = {
+        "service": "web",
+        "namespace": namespace,
+        "manifest": "candidate.yaml",
+        "entrypoint": entrypoint,
+        "host": host,
+        "smoke": [
+            {"name": "health", "http": {"path": "/health", "expect": {"within": "5s"}}},
+            {"name": "answers", "http": {"path": "/", "expect": {"status": 200}}},
+        ],
+        "performance": PERFORMANCE,
+        "flow": "flow.yaml",
+        "bake": {"rate": 20},
+        "waits": {
+            "settle": "300ms",
+            "poll": "50ms",
+            "ready": "30s",
+            "mesh": "20s",
+            "request": "3s",
+            "consecutive": 2,
+        },
+    }
+    whole.update(keys)
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+STEPS: tuple[tuple[str, str, Any], ...] = (
+    ("begin", "begin", None),
+    ("base-route", "base-route", None),
+    ("deploy", "deploy", None),
+    ("dark-route", "dark-route", None),
+    ("await-mesh", "await-mesh", None),
+    ("smoke-dark", "smoke", None),
+    ("autoscale", "autoscale", None),
+    ("shift-first", "shift", 10),
+    ("performance-baseline", "performance", "baseline"),
+    ("bake-first", "bake", "1s"),
+    ("shift-half", "shift", 50),
+    ("smoke-half", "smoke", None),
+    ("performance-half", "performance", "compare"),
+    ("bake-half", "bake", "1s"),
+    ("shift-full", "shift", 100),
+    ("bake-full", "bake", "1s"),
+    ("drain-previous", "drain-previous", None),
+    ("scale-down-previous", "scale-down-previous", None),
+    ("await-scale-down", "await-scale-down", None),
+    ("smoke-alone", "smoke", None),
+    ("bake-alone", "bake", "1s"),
+    ("promote", "promote", None),
+)
+_ARGUMENT = {"shift": "weight", "performance": "mode", "bake": "for"}
+
+
+def flow(*, without: tuple[str, ...] = (), **options: Object) -> Object:
+    """The canary sequence with short bakes; `options` are a step's own, its id with _ for -."""
+    steps: list[Object] = []
+    for step_id, command, argument in STEPS:
+        if command in without:
+            continue
+        body: Object = {"id": step_id, **options.get(step_id.replace("-", "_"), {})}
+        if argument is not None:
+            body[_ARGUMENT[command]] = argument
+        steps.append({command: body})
+    return {"name": "short", "title": "Short", "onFailure": "rollback", "steps": steps}
+
+
+def command_of(step: Object) -> tuple[str, ...]:
+    """A flow's step as a command line."""
+    ((command, body),) = step.items()
+    if command == "performance":
+        return (command, f"--{body['mode']}")
+    if command in _ARGUMENT:
+        return (command, str(body[_ARGUMENT[command]]))
+    return (command, "--step", body["id"]) if command == "smoke" else (command,)
