@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from theseus_ci.errors import StateError
-from theseus_ci.measure import Measurement
+from theseus_ci.measure import Judgement, Measurement
 from theseus_ci.model import CheckResult, Verdict
 from theseus_ci.plan import Plan
 
@@ -110,6 +110,16 @@ class StepRecord(Value, frozen=True):
     results: tuple[CheckResult, ...] = ()
 
 
+class GateAnswer(Value, frozen=True):
+    """What a person said when the plan asked for consent before a step."""
+
+    step: str
+    approved: bool
+    by: str  # as whoever asked knows them; "" where that cannot be found out
+    at: float  # seconds since the epoch
+    comment: str = ""  # such as "rejected", "no answer in 24 h"
+
+
 class State(msgspec.Struct, rename="camel", kw_only=True):
     """Everything about one rollout; see the module's docstring."""
 
@@ -145,6 +155,8 @@ class State(msgspec.Struct, rename="camel", kw_only=True):
     steps: list[StepRecord] = []
     journal: list[JournalEntry] = []
     baseline: dict[str, Measurement] = {}
+    judgements: dict[str, Judgement] = {}  # by step, the last of each; for the report
+    gates: list[GateAnswer] = []  # answers, in the order they came
     notes: list[str] = []  # drift and other facts people should know
 
     def done(self) -> set[str]:

@@ -6,6 +6,8 @@ import argparse
 import secrets
 from collections.abc import Generator, Iterator
 
+import msgspec
+
 from theseus_ci.config.load import require_variables
 from theseus_ci.errors import ConfigError, UsageError
 from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair
@@ -42,6 +44,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     if performance is None:
         return skipped("load-valid", "theseus.yaml has no performance section")
     require_variables(performance, "theseus.yaml: performance")
+    state.judgements.pop(rollout.editor.step, None)
     target = load_target(rollout)
     pairs = rollout.world.load.pairs(
         target, performance, seed=secrets.randbits(32), stopped=rollout.world.stopped
@@ -63,6 +66,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
             )
         judgement = rollout.world.judge.compare(watched, performance, anchor)
     rollout.clock.check()
+    state.judgements[rollout.editor.step] = _without_samples(judgement)
     return Outcome(
         verdict=judgement.verdict,
         summary=judgement.sentence,
@@ -110,3 +114,12 @@ def _keep_baseline(rollout: Rollout, judgement: Judgement) -> None:
     rollout.state.baseline = {"candidate": judgement.candidate}
     if judgement.previous is not None:
         rollout.state.baseline["previous"] = judgement.previous
+
+
+def _without_samples(judgement: Judgement) -> Judgement:
+    """The figures alone: what was answered is evidence, and has no place in the state."""
+    candidate = msgspec.structs.replace(judgement.candidate, samples=())
+    previous = judgement.previous
+    if previous is not None:
+        previous = msgspec.structs.replace(previous, samples=())
+    return msgspec.structs.replace(judgement, candidate=candidate, previous=previous)
