@@ -19,7 +19,8 @@ Check = Callable[[Context], list[CheckResult]]
 
 PARALLEL = 8
 POLL = 0.05  # seconds between two looks at `stopped`
-GRACE = 0.7  # seconds for a check to end after it was told to
+GRACE = 0.7  # seconds for a check to end when the whole command has to stop
+PATIENCE = 5.0  # seconds for it to end after its own timeout: its evidence is worth the wait
 
 
 class SmokeChecker:
@@ -134,7 +135,7 @@ class _Board:
         for index, context in list(self._running.items()):
             if now >= context.deadline:
                 context.abort(Reason.TIMEOUT)
-            if now >= context.deadline + GRACE:
+            if now >= context.deadline + PATIENCE:
                 self._abandon(index)
 
     def _abandon(self, index: int) -> None:
