@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.text import Text
 
 QUIET_SECONDS = 10.0  # plain output repeats the progress of a wait at most this often
+REFRESH_PER_SECOND = 4
 
 
 class Console:
@@ -17,22 +22,23 @@ class Console:
         self._stream = stream or sys.stdout
         self._terminal = self._stream.isatty()
         self._last_progress = ("", 0.0)
-        self._status = ""
+        self._live: Live | None = None
         self._broken = False
-        self.context = ""  # what the status line says before the progress
+        self.status = StatusLine()
 
     def log(self, sentence: str) -> None:
         """A line that stays."""
-        self._clear()
-        self._write(f"{time.strftime('%H:%M:%S')}  {sentence}\n")
+        line = f"{time.strftime('%H:%M:%S')}  {sentence}"
+        if self._live is not None:
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        else:
+            self._write(f"{line}\n")
         self._last_progress = ("", 0.0)
 
     def progress(self, sentence: str) -> None:
-        """What is being waited for; replaces the last one on a terminal, rarely printed else."""
-        if self._terminal:
-            self._clear()
-            self._status = f"{self.context}{sentence}"
-            self._write(f"\r{self._status}")
+        """What is being waited for; in the status line on a terminal, rarely printed else."""
+        self.status.waiting = sentence
+        if self._live is not None:
             return
         last, at = self._last_progress
         now = time.monotonic()
@@ -40,9 +46,26 @@ class Console:
             self._write(f"{time.strftime('%H:%M:%S')}    … {sentence}\n")
             self._last_progress = (sentence, now)
 
+    def follow(self) -> None:
+        """From now on show the status line, where somebody can see it."""
+        if not self._terminal or self._live is not None:
+            return
+        from rich.console import Console as RichConsole  # noqa: PLC0415 (only on a terminal)
+        from rich.live import Live  # noqa: PLC0415
+
+        self._live = Live(
+            self.status,
+            console=RichConsole(file=self._stream),
+            refresh_per_second=REFRESH_PER_SECOND,
+            transient=True,
+        )
+        self._live.start()
+
     def close(self) -> None:
         """Leave no half line behind."""
-        self._clear()
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
 
     def _write(self, text: str) -> None:
         """Write; a reader that has gone away (`| head`) must not stop a rollout half way."""
@@ -55,7 +78,25 @@ class Console:
             self._broken = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
 
-    def _clear(self) -> None:
-        if self._status:
-            self._write("\r\x1b[2K")
-            self._status = ""
+
+class StatusLine:
+    """Which step, for how long, what traffic goes where, what is being waited for."""
+
+    def __init__(self) -> None:
+        self._step = ""
+        self._since = time.monotonic()
+        self.traffic = ""
+        self.checks = 0
+        self.waiting = ""
+
+    def begin(self, step: str, traffic: str, checks: int) -> None:
+        """A new step has begun."""
+        self._step, self.traffic, self.checks, self.waiting = step, traffic, checks, ""
+        self._since = time.monotonic()
+
+    def __rich__(self) -> Text:
+        from rich.text import Text  # noqa: PLC0415 (only on a terminal)
+
+        parts = [f"{self._step} {time.monotonic() - self._since:.0f} s", self.traffic]
+        parts += [f"{self.checks} checks passed", self.waiting]
+        return Text(" · ".join(filter(None, parts)), no_wrap=True, overflow="ellipsis", style="dim")

@@ -78,10 +78,10 @@ def _follow_plan(session: Session, rollout: Rollout) -> int:
     _refuse_unanswerable(session, rollout)
     plan = rollout.state.plan
     steps = [step for step in plan.steps if step.command[0] != "begin"]
+    session.console.follow()
     for number, step in enumerate(steps, start=1):
         if step.id in rollout.state.done():
             continue
-        session.console.context = f"[{number}/{len(steps)}] {step.id} · {_weights(rollout)} · "
         code = _one(session, rollout, step, f"[{number}/{len(steps)}]")
         if code != EXIT_DONE:
             return code
@@ -92,6 +92,9 @@ def _follow_plan(session: Session, rollout: Rollout) -> int:
 
 def _one(session: Session, rollout: Rollout, step: Step, position: str) -> int:
     session.console.log(f"{position} {step.id}: {step.title}")
+    session.console.status.begin(
+        f"{position} {step.id}", _weights(rollout), _checks_passed(rollout)
+    )
     if step.gate is not None and not _agreed(session, rollout, step.gate):
         session.console.log(f"{step.id}: the gate was answered with no, or not in time")
         _way_back(session, rollout)
@@ -126,6 +129,14 @@ def _agreed(session: Session, rollout: Rollout, gate: Gate) -> bool:
     """Ask a person on the terminal; no answer in time is a no."""
     if session.args.yes:
         return True
+    session.console.close()
+    try:
+        return _asked(session, rollout, gate)
+    finally:
+        session.console.follow()
+
+
+def _asked(session: Session, rollout: Rollout, gate: Gate) -> bool:
     print(f"{gate.message} [yes/no, within {gate.timeout:g} s] ", end="", flush=True)
     deadline = session.clock.monotonic() + gate.timeout
     while session.clock.monotonic() < deadline:
@@ -154,13 +165,18 @@ def _way_back(session: Session, rollout: Rollout) -> None:
     rollout.state.phase = PHASE_FAILED
     if session.args.no_rollback:
         return
-    session.console.context = "rollback · "
+    session.console.status.begin("rollback", _weights(rollout), _checks_passed(rollout))
     roll_back(session, rollout, argparse.Namespace(unobserved=False))
 
 
 def _weights(rollout: Rollout) -> str:
     weight = rollout.state.weight
     return f"{100 - weight} % previous, {weight} % candidate"
+
+
+def _checks_passed(rollout: Rollout) -> int:
+    results = (result for step in rollout.state.steps for result in step.results)
+    return sum(1 for result in results if result.verdict is Verdict.PASS)
 
 
 def _summarise(session: Session, rollout: Rollout) -> None:
