@@ -122,11 +122,9 @@ def content(obj: Object) -> Object:
 
 
 def _kind(obj: Object) -> Kind:
-    known = KINDS.get(obj["kind"])
-    if known is not None and known.api_version == obj["apiVersion"]:
-        return known
-    group, _, version = obj["apiVersion"].rpartition("/")
-    return Kind(group, version, f"{obj['kind'].lower()}s")
+    if obj["kind"] == "CustomResourceDefinition":
+        return Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", namespaced=False)
+    return KINDS[obj["kind"]]
 
 
 def _checked(answer: requests.Response) -> Object:

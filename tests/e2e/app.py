@@ -76,11 +76,59 @@ def candidate(version: str = "v2", *, replicas: int = 2, **env: str) -> Object:
     return deployment(f"web-{version}", version, replicas=replicas, env=env)
 
 
-def autoscaler(target: str, *, low: int = 2, high: int = 4, name: str = "") -> Object:
+def destination_rule(subsets: dict[str, dict[str, str]]) -> Object:
+    listed = [{"name": name, "labels": labels} for name, labels in subsets.items()]
+    return {
+        "apiVersion": ISTIO,
+        "kind": "DestinationRule",
+        "metadata": {"name": "web"},
+        "spec": {"host": "web", "subsets": listed},
+    }
+
+
+FOREIGN = (
+    ("flagger.app", "v1beta1", "Canary", "canaries"),
+    ("argoproj.io", "v1alpha1", "Rollout", "rollouts"),
+)
+
+
+def crd(group: str, version: str, kind: str, plural: str) -> Object:
+    """A kind of another release tool, its fields unknown."""
+    anything = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural},
+            "versions": [
+                {
+                    "name": version,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": anything},
+                }
+            ],
+        },
+    }
+
+
+def custom(api_version: str, kind: str, spec: Object) -> Object:
+    return {"apiVersion": api_version, "kind": kind, "metadata": {"name": "web"}, "spec": spec}
+
+
+def autoscaler(
+    target: str, *, low: int = 2, high: int = 4, name: str = "", owners: list[Object] | None = None
+) -> Object:
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": name or target},
+        "metadata": {
+            "name": name or target,
+            **({"ownerReferences": owners} if owners else {}),
+        },
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": target},
             "minReplicas": low,
@@ -111,7 +159,7 @@ PERFORMANCE: Object = {
 }
 
 
-def config(namespace: str, host: str, entrypoint: str, **keys: Any) -> Object:
+def config(namespace: str, host: str, entrypoint: str, /, **keys: Any) -> Object:
     """theseus.yaml for the service `web`; a key of None is left out."""
     whole: Object = {
         "service": "web",
@@ -166,15 +214,16 @@ STEPS: tuple[tuple[str, str, Any], ...] = (
 _ARGUMENT = {"shift": "weight", "performance": "mode", "bake": "for"}
 
 
-def flow(*, without: tuple[str, ...] = (), **options: Object) -> Object:
-    """The canary sequence with short bakes; `options` are a step's own, its id with _ for -."""
+def flow(*, without: tuple[str, ...] = (), weight: int = 50, **options: Object) -> Object:
+    """The canary sequence with short bakes; `weight` is that of its middle, `options` are a
+    step's own, its id with _ for -."""
     steps: list[Object] = []
     for step_id, command, argument in STEPS:
         if command in without:
             continue
         body: Object = {"id": step_id, **options.get(step_id.replace("-", "_"), {})}
         if argument is not None:
-            body[_ARGUMENT[command]] = argument
+            body[_ARGUMENT[command]] = weight if argument == 50 else argument
         steps.append({command: body})
     return {"name": "short", "title": "Short", "onFailure": "rollback", "steps": steps}
 

@@ -96,6 +96,19 @@ class World:
         for obj in objects:
             self.api.apply(obj, self.namespace)
 
+    def remove(self, obj: Object) -> None:
+        """Delete an object, and wait until the pods of a Deployment are gone too."""
+        name = obj["metadata"]["name"]
+        self.api.delete(obj["kind"], self.namespace, name)
+        if obj["kind"] == "Deployment":
+            until(
+                lambda: not any(
+                    pod["metadata"]["name"].startswith(f"{name}-")
+                    for pod in self.api.list("Pod", self.namespace)
+                ),
+                f"the pods of {name} are gone",
+            )
+
     def dump(self) -> dict[str, Object]:
         return self.api.dump(self.namespace)
 
@@ -159,7 +172,7 @@ class World:
         path.write_text(text, encoding="utf-8")
         return path
 
-    def configure(self, manifest: object, *, flow: object = None, **keys: Any) -> None:
+    def configure(self, manifest: object, /, *, flow: object = None, **keys: Any) -> None:
         """theseus.yaml, the manifest of the candidate and a flow."""
         self.write("candidate.yaml", manifest)
         self.write("flow.yaml", flow if flow is not None else app.flow())

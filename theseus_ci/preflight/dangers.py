@@ -16,6 +16,7 @@ from theseus_ci.rollout.editor import ref_of
 
 ARGO_TRACKING = "argocd.argoproj.io/tracking-id"
 FLUX_LABELS = ("kustomize.toolkit.fluxcd.io/name", "helm.toolkit.fluxcd.io/name")
+ARGO_SERVICES = ("stableService", "canaryService", "activeService", "previewService")
 FINISHED = "mend them, then run theseus-ci begin again; nothing has been touched"
 
 
@@ -47,6 +48,7 @@ def refuse_dangers(cluster: Cluster, config: Config, found: Found) -> None:
         *reverted_by_gitops(config, found),
         *owned_by_keda(found),
         *owned_by_flagger(cluster, found),
+        *owned_by_argo(cluster, found),
         *being_deleted(found),
     ]
     if problems:
@@ -149,6 +151,28 @@ def owned_by_flagger(cluster: Cluster, found: Found) -> Iterator[str]:
                 f"Flagger's Canary {canary['metadata']['name']} owns this service and would "
                 "replace its routes. Delete the Canary (it restores the Deployment), or release "
                 "with Flagger"
+            )
+
+
+def owned_by_argo(cluster: Cluster, found: Found) -> Iterator[str]:
+    """An Argo Rollout scales the Deployment it refers to and edits the routes of its Services."""
+    try:
+        rollouts = cluster.list("Rollout", found.service["metadata"]["namespace"])
+    except (UnknownKind, Forbidden):  # Argo Rollouts is not installed, or none of our business
+        return
+    workload = found.previous["metadata"]["name"] if found.previous is not None else None
+    for rollout in rollouts:
+        spec = rollout.get("spec") or {}
+        refers = (spec.get("workloadRef") or {}).get("name")
+        services = {
+            (strategy or {}).get(key)
+            for strategy in (spec.get("strategy") or {}).values()
+            for key in ARGO_SERVICES
+        }
+        if (refers and refers == workload) or found.service["metadata"]["name"] in services:
+            yield (
+                f"Argo Rollout {rollout['metadata']['name']} owns this service and moves its "
+                "traffic itself. Release with Argo Rollouts, or delete the Rollout"
             )
 
 

@@ -11,7 +11,7 @@ from theseus_ci.rollout.state import ENDED, PHASE_PROMOTED, State
 def describe(cluster: Cluster | None, state: State | None) -> str:
     """One sentence on production traffic, read from the VirtualServices where that is possible."""
     if state is None:
-        return "production traffic: unchanged, nothing has been touched"
+        return "production traffic: as before, this command has touched nothing"
     previous = state.previous.deployment if state.previous else ""
     candidate = state.candidate.deployment
     if state.phase in ENDED:
