@@ -17,9 +17,9 @@ from kubernetes.dynamic.exceptions import DynamicApiError
 
 from theseus_ci.clock import SystemClock
 from theseus_ci.errors import CannotKnow, ClusterUnavailable, StaleObject, UnknownKind
+from theseus_ci.kinds import KINDS, Kind
 from theseus_ci.kube.connect import Connection
 from theseus_ci.kube.errors import translate
-from theseus_ci.kinds import KINDS, Kind
 from theseus_ci.model import Object, Objects
 
 MERGE_PATCH = "application/merge-patch+json"
