@@ -106,6 +106,9 @@ class Node:
                 "labels": {
                     "kubernetes.io/hostname": self._name,
                     "kubernetes.io/os": "linux",
+                    # Deprecated, yet set by every kubelet and selected by older manifests:
+                    "beta.kubernetes.io/arch": _architecture(),
+                    "beta.kubernetes.io/os": "linux",
                     "kubernetes.io/arch": _architecture(),
                 },
                 "annotations": {SCHEME_ANNOTATION: self._scheme},
