@@ -24,6 +24,22 @@ def read_junit(path: Path) -> list[CheckResult]:
     OSError, and ValueError for what is not a JUnit file with at least one case, is larger than
     10 MiB, or declares a document type (the way to entities that grow without bounds).
     """
+    return _results(_root(path))
+
+
+def read_run(path: Path) -> tuple[dict[str, str], list[CheckResult]]:
+    """Return the properties of the file's suites, and its cases; raises as `read_junit` does."""
+    root = _root(path)
+    suites = [root] if root.tag == "testsuite" else root.findall("testsuite")
+    properties = {
+        entry.get("name", ""): entry.get("value", "")
+        for suite in suites
+        for entry in suite.findall("properties/property")
+    }
+    return properties, _results(root)
+
+
+def _root(path: Path) -> Element:
     with path.open("rb") as file:
         data = file.read(SIZE_LIMIT + 1)
     if len(data) > SIZE_LIMIT:
@@ -33,6 +49,10 @@ def read_junit(path: Path) -> list[CheckResult]:
     root = _parse(data)
     if root.tag not in ("testsuites", "testsuite"):
         raise ValueError(f"its outermost element is <{one_line(root.tag)}>, not <testsuites>")
+    return root
+
+
+def _results(root: Element) -> list[CheckResult]:
     cases = list(root.iter("testcase"))
     if not cases:
         raise ValueError("it holds no test case")

@@ -1,0 +1,83 @@
+"""report: the whole rollout as a page of HTML, or as a few lines of Markdown."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from theseus_ci.commands import options
+from theseus_ci.commands.report_page import page_of
+from theseus_ci.commands.session import Session
+from theseus_ci.errors import EXIT_DONE, CannotKnow
+from theseus_ci.report.evidence import read_evidence
+from theseus_ci.report.files import write_whole
+from theseus_ci.report.html import site
+from theseus_ci.report.markdown import markdown
+from theseus_ci.report.page_model import Page
+from theseus_ci.rollout.artefact import read_artefact
+from theseus_ci.rollout.state import State
+
+DESCRIPTION = """\
+Writes the rollout as one page: how it ended and what to do next, the steps over time with the share
+of traffic, both versions' latency, every check with its evidence and how to repeat it, gates, what
+was changed in the cluster, the journal. It is HTML with a style sheet and SVG pictures beside it,
+without script or inline style, so that Jenkins shows it under its default Content-Security-Policy.
+Reads the state artefact and the JUnit files; only where there is no artefact is the cluster asked.
+--markdown prints a summary for a pull request or a chat instead."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.epilog = "example:\n  theseus-ci report --output reports/html"
+    parser.add_argument(
+        "--output",
+        metavar="FOLDER",
+        help="where the page goes (default: html in the folder of --reports)",
+    )
+    parser.add_argument(
+        "--markdown", action="store_true", help="print a summary as Markdown, write no file"
+    )
+    parser.add_argument(
+        "--service", metavar="NAME", help="the service, where neither state nor theseus.yaml tells"
+    )
+    options.add_config(parser, overrides=False)
+    options.add_cluster(parser)
+    options.add_state(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    state = read_artefact(Path(args.state)) or _from_cluster(args)
+    steps = tuple(record.id for record in state.steps)
+    page = page_of(state, read_evidence(Path(args.reports), state.rollout, steps))
+    if args.markdown:
+        print(markdown(page), end="")
+    else:
+        folder = Path(args.output) if args.output else Path(args.reports) / "html"
+        print(_write(folder, page))
+    return EXIT_DONE
+
+
+def _from_cluster(args: argparse.Namespace) -> State:
+    """The copy of a rollout that is under way. Raises StateError when there is none."""
+    state, _ = Session(args).load_state(write=False)
+    return state
+
+
+def _write(folder: Path, page: Page) -> Path:
+    """Write all files, the page last: it never names a picture that is not there yet.
+
+    Pictures of an earlier report that this one does not have are removed.
+    """
+    files = site(page)
+    try:
+        for name in sorted(files, key=lambda name: name == "index.html"):
+            write_whole(folder / name, files[name])
+        for old in folder.glob("latency-*.svg"):
+            if old.name not in files:
+                old.unlink()
+    except OSError as error:
+        raise CannotKnow(
+            f"cannot write the report to {folder}: {error.strerror}",
+            remedy="free disk space or give another place with --output",
+        ) from error
+    return folder / "index.html"

@@ -1,0 +1,163 @@
+"""From the state of a rollout to what its report shows."""
+
+from __future__ import annotations
+
+from theseus_ci.commands import report_latency, report_objects, report_outcome
+from theseus_ci.model import CheckResult, Verdict
+from theseus_ci.report.evidence import Evidence
+from theseus_ci.report.figures import duration, moment
+from theseus_ci.report.page_model import (
+    Check,
+    GateRow,
+    JournalRow,
+    Page,
+    StepChecks,
+    StepRow,
+)
+from theseus_ci.rollout.state import ENDED, GateAnswer, State, StepRecord
+
+
+def page_of(state: State, evidence: Evidence) -> Page:
+    """The page of a rollout, as far as it has come."""
+    outcome = report_outcome.outcome(state)
+    ended = max(
+        [state.started]
+        + [record.started + record.seconds for record in state.steps]
+        + [entry.at for entry in state.journal]
+    )
+    return Page(
+        service=f"{state.namespace}/{state.service}",
+        title=outcome.title,
+        tone=outcome.tone,
+        outcome=outcome.sentence,
+        next=outcome.next,
+        next_command=outcome.command,
+        previous=state.previous.deployment if state.previous else "",
+        candidate=state.candidate.deployment,
+        facts=_facts(state, ended),
+        started=state.started,
+        seconds=ended - state.started,
+        steps=tuple(_steps(state)),
+        runs=report_latency.runs(state),
+        checks=tuple(_checks(state, evidence)),
+        gates=tuple(_gates(state)),
+        objects=report_objects.objects(state),
+        journal=tuple(
+            JournalRow(at=entry.at, step=entry.step, act=entry.act, outcome=entry.outcome)
+            for entry in state.journal
+        ),
+        notes=(
+            *state.notes,
+            *(f"Left out of the plan: {one.title}: {one.reason}" for one in state.plan.left_out),
+        ),
+    )
+
+
+def _facts(state: State, ended: float) -> tuple[tuple[str, str], ...]:
+    previous = state.previous
+    return (
+        ("Candidate", _version(state.candidate.deployment, state.candidate.label)),
+        ("Previous version", _version(previous.deployment, previous.label) if previous else "none"),
+        ("Rollout", state.rollout),
+        ("Flow", f"{state.plan.flow}: {state.plan.title}"),
+        ("Started", moment(state.started)),
+        ("Took" if state.phase in ENDED else "Took so far", duration(ended - state.started)),
+        ("Run by", state.holder),
+        ("theseus-ci", state.theseus),
+    )
+
+
+def _version(deployment: str, label: str) -> str:
+    return deployment if label in ("", deployment) else f"{deployment} ({label})"
+
+
+def _steps(state: State) -> list[StepRow]:
+    """The plan's steps in order, then what was done beside it, such as the rollback."""
+    records = {record.id: record for record in state.steps}
+    absent = "not reached" if state.phase in ENDED else "to come"
+    rows = [
+        _step(records[step.id], step.title)
+        if step.id in records
+        else StepRow(id=step.id, title=step.title, verdict=None, summary=f"{absent}: {step.title}")
+        for step in state.plan.steps
+    ]
+    planned = {step.id for step in state.plan.steps}
+    return rows + [
+        _step(one, "Put everything back") for one in state.steps if one.id not in planned
+    ]
+
+
+def _step(record: StepRecord, title: str) -> StepRow:
+    return StepRow(
+        id=record.id,
+        title=title,
+        verdict=record.verdict,
+        summary=record.summary or title,
+        started=record.started,
+        seconds=record.seconds,
+        weight=record.weight,
+    )
+
+
+def _checks(state: State, evidence: Evidence) -> list[StepChecks]:
+    """Steps that tell more than their summary, in the order in which they ended."""
+    titles = {step.id: step.title for step in state.plan.steps}
+    groups = []
+    for record in state.steps:
+        checks = tuple(
+            _check(result, evidence.get((record.id, result.name), "")) for result in record.results
+        )
+        if checks and not _is_summary(record, checks):
+            title = titles.get(record.id, "Put everything back")
+            groups.append(StepChecks(step=record.id, title=title, checks=checks))
+    return groups
+
+
+def _is_summary(record: StepRecord, checks: tuple[Check, ...]) -> bool:
+    """Whether the only check is the step itself, and went well."""
+    if len(checks) > 1 or record.verdict not in (Verdict.PASS, Verdict.SKIPPED):
+        return False
+    only = checks[0]
+    return only.message == record.summary and not (only.expected or only.actual or only.evidence)
+
+
+def _check(result: CheckResult, evidence: str) -> Check:
+    return Check(
+        name=result.name,
+        verdict=result.verdict,
+        message=result.message,
+        seconds=result.seconds,
+        expected=result.expected,
+        actual=result.actual,
+        evidence=evidence or result.evidence,
+        repeat=result.repeat,
+    )
+
+
+def _gates(state: State) -> list[GateRow]:
+    """The plan's gates with their last answers, then answers that the plan did not ask for."""
+    answers = {answer.step: answer for answer in state.gates}
+    rows = []
+    for step in state.plan.steps:
+        answer = answers.pop(step.id, None)
+        if step.gate is not None:
+            rows.append(_gate(step.id, step.gate.message, step.gate.submitter, answer))
+        elif answer is not None:
+            rows.append(_gate(step.id, "", "", answer))
+    return rows + [_gate(answer.step, "", "", answer) for answer in answers.values()]
+
+
+def _gate(step: str, message: str, submitter: str, answer: GateAnswer | None) -> GateRow:
+    if answer is None:
+        return GateRow(step=step, message=message, submitter=submitter, answer="")
+    said = "approved" if answer.approved else "not approved"
+    by = f" by {answer.by}" if answer.by else ""
+    comment = f": {answer.comment}" if answer.comment else ""
+    return GateRow(
+        step=step,
+        message=message,
+        submitter=submitter,
+        answer=f"{said}{by}{comment}",
+        at=answer.at,
+        approved=answer.approved,
+    )

@@ -1,0 +1,165 @@
+"""What a report shows of a rollout: values and words, decided; how they look is decided elsewhere.
+
+Texts are as people shall read them, not escaped: they may hold anything a check has printed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from theseus_ci.model import Verdict
+
+Histogram = tuple[tuple[float, int], ...]
+"""Upper edge in seconds, count; edges grow by a constant ratio."""
+
+
+class Tone(str, Enum):
+    """What a reader shall feel before having read a word."""
+
+    GOOD = "good"
+    BAD = "bad"
+    DOUBT = "doubt"  # could not know, or is not finished though it should be
+    CALM = "calm"  # under way
+
+
+@dataclass(frozen=True)
+class StepRow:
+    """A step of the plan; `verdict` None where it has not run."""
+
+    id: str
+    title: str
+    verdict: Verdict | None
+    summary: str
+    started: float = 0.0  # seconds since the epoch
+    seconds: float = 0.0
+    weight: int = 0  # candidate's share of production traffic afterwards, percent
+
+
+@dataclass(frozen=True)
+class Check:
+    """One case: what was expected, what came, how to see it again."""
+
+    name: str
+    verdict: Verdict
+    message: str
+    seconds: float
+    expected: str = ""
+    actual: str = ""
+    evidence: str = ""
+    repeat: str = ""
+
+
+@dataclass(frozen=True)
+class StepChecks:
+    """The checks of one step."""
+
+    step: str
+    title: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Series:
+    """The latencies of one version."""
+
+    label: str
+    requests: int
+    histogram: Histogram
+    quantiles: tuple[tuple[str, float], ...]  # name and seconds, ascending
+    intervals: tuple[tuple[float, float], ...]  # of each quantile, seconds
+
+
+@dataclass(frozen=True)
+class QuantileRow:
+    """A quantile of the candidate beside that of what it is held against."""
+
+    against: str
+    quantile: str
+    reference: str
+    candidate: str
+    change: str
+    interval: str
+    tolerance: str
+    finding: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class LatencyRun:
+    """One measurement and what it means."""
+
+    step: str
+    title: str
+    verdict: Verdict
+    sentence: str
+    load: str
+    errors: str
+    series: tuple[Series, ...]  # what the candidate is held against first; 1 or 2
+    quantiles: tuple[QuantileRow, ...]
+
+
+@dataclass(frozen=True)
+class GateRow:
+    """A person's consent."""
+
+    step: str
+    message: str
+    submitter: str
+    answer: str  # with who; "" as long as nobody has answered
+    at: float | None = None  # seconds since the epoch
+    approved: bool = False
+
+
+@dataclass(frozen=True)
+class ObjectRow:
+    """An object of the cluster, and what the rollout did with it."""
+
+    name: str
+    role: str
+    acts: tuple[str, ...]
+    fate: str
+
+
+@dataclass(frozen=True)
+class JournalRow:
+    """One act on the cluster."""
+
+    at: float  # seconds since the epoch
+    step: str
+    act: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything a report shows."""
+
+    service: str
+    title: str
+    tone: Tone
+    outcome: str  # a sentence
+    next: tuple[str, ...]  # sentences
+    next_command: str
+    previous: str
+    candidate: str
+    facts: tuple[tuple[str, str], ...]
+    started: float
+    seconds: float
+    steps: tuple[StepRow, ...]
+    runs: tuple[LatencyRun, ...]
+    checks: tuple[StepChecks, ...]
+    gates: tuple[GateRow, ...]
+    objects: tuple[ObjectRow, ...]
+    journal: tuple[JournalRow, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def failures(self) -> tuple[tuple[StepChecks, Check], ...]:
+        """Checks that failed or could not be carried out, in the order of the steps."""
+        return tuple(
+            (group, check)
+            for group in self.checks
+            for check in group.checks
+            if check.verdict in (Verdict.FAIL, Verdict.ERROR)
+        )
