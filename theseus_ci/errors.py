@@ -15,6 +15,7 @@
         ├── LeaseHeld                another rollout of this service is under way
         ├── LeaseLost                a newer process has taken this rollout over
         ├── StateError               the state file is missing, corrupt or from a newer version
+        │   └── NoRollout                neither the cluster nor the workspace knows of one
         ├── MeshUnobserved           the mesh did not show what was asked for in time
         ├── WorldChanged             somebody changed what the rollout stands on
         ├── NoData                   a check or measurement came back empty
@@ -113,6 +114,10 @@ class LeaseLost(CannotKnow):
 
 class StateError(CannotKnow):
     """The state cannot be used: missing, corrupt, or written by a newer version."""
+
+
+class NoRollout(StateError):
+    """There is no state of a rollout of this service anywhere."""
 
 
 class MeshUnobserved(CannotKnow):

@@ -12,7 +12,7 @@ import msgspec
 
 from theseus_ci.commands import options
 from theseus_ci.commands.session import Session
-from theseus_ci.errors import EXIT_DONE, TheseusError
+from theseus_ci.errors import EXIT_DONE, LeaseLost, TheseusError
 from theseus_ci.model import CheckResult, Verdict
 from theseus_ci.preflight.begin import prepare
 from theseus_ci.report.junit import write_report
@@ -91,7 +91,7 @@ def begin(session: Session) -> Rollout | None:
             weight=0,
         )
     )
-    store.create(state)
+    _save_first(store, lease, state)
     _report(session, config.service, None, started)
     rollout = Rollout(session.world, state, config, store)
     rollout.lease = lease
@@ -100,6 +100,20 @@ def begin(session: Session) -> Rollout | None:
     for step in state.plan.left_out:
         session.console.log(f"left out: {step.title}: {step.reason}")
     return rollout
+
+
+def _save_first(store: StateStore, lease: Lease, state: State) -> None:
+    """Put the state beside the lease; leave neither without the other. Raises LeaseLost."""
+    try:
+        store.create(state)
+    except LeaseLost:
+        lease.release(state.rollout)
+        raise
+    try:
+        lease.confirm(state.rollout)
+    except LeaseLost:
+        store.delete_copy(state)
+        raise
 
 
 def _keep_stdin(folder: Path) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from theseus_ci.commands import options
+from theseus_ci.commands.remains import clear_stray_lease, mend
 from theseus_ci.commands.session import Session
 from theseus_ci.commands.stage import load_stage
-from theseus_ci.errors import EXIT_DONE, StateError
+from theseus_ci.errors import EXIT_DONE, NoRollout, StateError
 from theseus_ci.model import Verdict
 from theseus_ci.plan import Step
 from theseus_ci.rollout.context import Rollout
@@ -29,6 +30,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="take back a rollout that another build began: its commands can change nothing more",
     )
     parser.add_argument(
+        "--own",
+        action="store_true",
+        help="only if this build or process ($BUILD_URL) was the last to act for the rollout",
+    )
+    parser.add_argument(
         "--service", metavar="NAME", help="the service, where neither state nor theseus.yaml tells"
     )
     options.add_config(parser, overrides=False)
@@ -42,14 +48,19 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _act(session: Session) -> int:
-    try:
-        rollout = session.open(take_over=session.args.take_over)
-    except StateError as error:
-        if session.artefact.exists() or "no rollout of this service" not in str(error):
-            raise
-        session.console.log(f"nothing to roll back: {error}")
+    if session.args.own and _is_foreign(session):
         return EXIT_DONE
-    if rollout.state.phase in ENDED:
+    try:
+        state, store = session.find(take_over=session.args.take_over)
+    except NoRollout as error:
+        if not clear_stray_lease(session, own=session.args.own):
+            session.console.log(f"nothing to roll back: {error}")
+        return EXIT_DONE
+    if state.phase not in ENDED:
+        mend(session, state, store)
+    rollout = session.enter(state, store)
+    if state.phase in ENDED:
+        clear_stray_lease(session, own=session.args.own)
         session.console.log(
             f"rollout {rollout.state.rollout} is {rollout.state.phase} already: nothing to do"
         )
@@ -58,6 +69,25 @@ def _act(session: Session) -> int:
         return roll_back(session, rollout, session.args)
     finally:
         session.leave(rollout)
+
+
+def _is_foreign(session: Session) -> bool:
+    """Whether the rollout under way is somebody else's, as it is when begin was refused.
+
+    The artefact proves that it is ours; without one, the holder in the cluster decides.
+    """
+    if session.artefact.exists():
+        return False
+    try:
+        state, _ = session.load_state(write=False)
+    except StateError:
+        return False  # nothing is under way, or unreadable: the caller finds out and says so
+    if state.holder == session.world.holder:
+        return False
+    session.console.log(
+        f"rollout {state.rollout} is in the hands of {state.holder}: left alone (--own)"
+    )
+    return True
 
 
 def roll_back(session: Session, rollout: Rollout, args: argparse.Namespace) -> int:

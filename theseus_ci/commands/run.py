@@ -26,7 +26,13 @@ from theseus_ci.model import Verdict
 from theseus_ci.plan import Gate, Step
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ending import close
-from theseus_ci.rollout.state import PHASE_FAILED, PHASE_PROMOTED, PHASE_ROLLED_BACK
+from theseus_ci.rollout.previous import previous_stands
+from theseus_ci.rollout.state import (
+    PHASE_FAILED,
+    PHASE_PROMOTED,
+    PHASE_PROMOTING,
+    PHASE_ROLLED_BACK,
+)
 from theseus_ci.runner import exit_code, run_step
 
 DESCRIPTION = """\
@@ -161,7 +167,10 @@ def _refuse_unanswerable(session: Session, rollout: Rollout) -> None:
 
 
 def _way_back(session: Session, rollout: Rollout) -> None:
-    """Roll back, unless the user wants to look first."""
+    """Roll back, unless the user wants to look first, or there is nothing to go back to."""
+    if rollout.state.phase == PHASE_PROMOTING and not previous_stands(rollout):
+        session.console.log("the previous version is gone: theseus-ci promote finishes the release")
+        return
     rollout.state.phase = PHASE_FAILED
     if session.args.no_rollback:
         return

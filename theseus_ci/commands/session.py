@@ -30,7 +30,7 @@ from theseus_ci.rollout import traffic
 from theseus_ci.rollout.artefact import read_artefact
 from theseus_ci.rollout.context import Rollout, World
 from theseus_ci.rollout.lease import Lease, held
-from theseus_ci.rollout.state import ENDED, State
+from theseus_ci.rollout.state import ENDED, PHASE_ROLLING_BACK, State
 from theseus_ci.rollout.store import StateStore
 
 SAVING_SECONDS = 1.0  # after a signal, what the last save may cost; the whole exit has 3 s
@@ -81,22 +81,39 @@ class Session:
     def load_state(self, *, write: bool = True) -> tuple[State, StateStore]:
         """The state of the rollout that this command acts for, and with `write` the artefact
         brought up to it. Raises StateError."""
-        namespace, service = self._which()
+        namespace, service = self.which()
         store = StateStore(self.cluster, self.artefact, namespace, service, self.console.log)
         self.state = store.load(write=write)
         return self.state, store
 
-    def open(self, *, take_over: bool = False) -> Rollout:
-        """Load the state and enter the lease; fence off a process that has left without an end.
+    def open(self) -> Rollout:
+        """Load the state and enter the lease, to go on; fence off a process that has left without
+        an end.
 
-        Raises StateError, LeaseLost, or LeaseHeld when the workspace's state is of another
-        rollout than the cluster's (unless `take_over`).
+        Raises StateError (also when the way back has begun), LeaseLost, or LeaseHeld when the
+        workspace's state is of another rollout than the cluster's.
         """
+        state, store = self.find()
+        if state.phase == PHASE_ROLLING_BACK:
+            raise StateError(
+                f"a rollback of rollout {state.rollout} has begun: it cannot go on from here",
+                remedy="finish it: theseus-ci rollback; then begin again",
+            )
+        return self.enter(state, store)
+
+    def find(self, *, take_over: bool = False) -> tuple[State, StateStore]:
+        """The state of the rollout that this workspace may act for. Raises LeaseHeld when it has
+        one of another rollout than the cluster (unless `take_over`), StateError."""
         mine = _quietly_read(self.artefact)
         state, store = self.load_state()
-        if mine is not None and mine.rollout != state.rollout and not take_over:
-            self._refuse_other(mine, state)
-        return self.enter(state, store)
+        if mine is not None and mine.rollout != state.rollout:
+            if not take_over:
+                self._refuse_other(mine, state)
+            self.console.log(
+                f"taking over rollout {state.rollout} from {state.holder}: its commands can change "
+                "nothing more, and all it has done is put back"
+            )
+        return state, store
 
     def enter(self, state: State, store: StateStore) -> Rollout:
         """Take the rollout into this process's hands."""
@@ -117,12 +134,24 @@ class Session:
         return rollout
 
     def leave(self, rollout: Rollout) -> None:
-        """Save, and record an orderly end unless the last act is in doubt."""
+        """Save, and record an orderly end unless the last act is in doubt.
+
+        After a signal or with the API server away this is tried for a moment only, and the failure
+        that led here stays the one to report: the next process then fences this one off.
+        """
         if rollout.state.phase in ENDED:
             return
-        rollout.store.save(rollout.state)
-        if not rollout.editor.in_doubt():
-            rollout.lease.leave(rollout.state.rollout)
+        failure = sys.exc_info()[1]
+        if self.clock.stopped() or isinstance(failure, ClusterUnavailable):
+            self.cluster.hurry(SAVING_SECONDS)
+        try:
+            rollout.store.save(rollout.state)
+            if not rollout.editor.in_doubt():
+                rollout.lease.leave(rollout.state.rollout)
+        except TheseusError as error:
+            if failure is None:
+                raise
+            self.console.log(f"no orderly end could be recorded: {error}")
 
     def guarded(self, act: Callable[[], int]) -> int:
         """Run `act`; whatever fails ends with the facts a person on call needs."""
@@ -165,7 +194,7 @@ class Session:
         except TheseusError as error:
             print(f"theseus-ci: {error}", file=sys.stderr)
 
-    def _which(self) -> tuple[str, str]:
+    def which(self) -> tuple[str, str]:
         """Namespace and service: of the artefact, else of the configuration."""
         artefact = _quietly_read(self.artefact)
         if artefact is not None and not getattr(self.args, "service", None):

@@ -29,6 +29,10 @@ def _act(session: Session, stage: Stage) -> int:
             return _ended(session, rollout.state)
         step = find_step(rollout.state, session.args)
         if step.id in rollout.state.done() and not session.args.again:
+            if step.command[0] == "promote":
+                close(rollout, PHASE_PROMOTED)  # its process ended before it could
+                session.console.log("promote was done already but for the lease: released it")
+                return EXIT_DONE
             session.console.log(f"{step.id} is done already: nothing to do (--again repeats it)")
             return EXIT_DONE
         _check_order(rollout, step)

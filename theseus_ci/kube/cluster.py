@@ -26,6 +26,7 @@ MERGE_PATCH = "application/merge-patch+json"
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 5.0
+SHORTEST_REQUEST_SECONDS = 0.1
 
 
 class KubernetesCluster:
@@ -43,6 +44,11 @@ class KubernetesCluster:
         self._clock = clock
         self._request_seconds = request_seconds
         self._retry_seconds = retry_seconds
+        self._until = math.inf
+
+    def hurry(self, seconds: float) -> None:
+        """From now on, all requests together have at most `seconds`."""
+        self._until = self._clock.monotonic() + seconds
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         entry = KINDS[kind]
@@ -188,7 +194,7 @@ class KubernetesCluster:
     ) -> dict[str, Any] | None:
         """The decoded answer; None when absent and that is fine (or a list of an unknown kind)."""
         verb = verb or {"post": "create", "put": "update"}.get(method, method)
-        deadline = self._clock.monotonic() + self._retry_seconds
+        deadline = min(self._clock.monotonic() + self._retry_seconds, self._until)
         back_off = FIRST_BACK_OFF_SECONDS
         while True:
             try:
@@ -226,11 +232,15 @@ class KubernetesCluster:
                 dry_run="All" if dry_run else None,
                 query_params=[],  # the client's own default is one list shared by all calls
                 header_params={},
-                _request_timeout=self._request_seconds,
+                _request_timeout=self._seconds_left(),
                 **query,
             )
             answer = json.loads(response.data)
         return _checked(answer)
+
+    def _seconds_left(self) -> float:
+        left = self._until - self._clock.monotonic()
+        return max(SHORTEST_REQUEST_SECONDS, min(self._request_seconds, left))
 
     @property
     def _server(self) -> str:

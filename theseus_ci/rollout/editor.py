@@ -75,7 +75,8 @@ class Editor:
         if obj is None:
             self._forget(ref)
             return False
-        self._check_stamp(ref, obj)
+        if stamp.read(obj, self._state.service) is not None:
+            self._check_stamp(ref, obj)
 
         def change_and_clean(current: Object) -> Object:
             return stamp.remove(change(current), self._state.service)
@@ -92,15 +93,25 @@ class Editor:
         ref = ref_of(obj)
         existing = self.read(ref)
         if existing is not None:
-            if self._is_ours(existing):
+            found = stamp.read(existing, self._state.service)
+            if found == self._stamp:
                 return existing, False
+            if found is not None and found.rollout == self._state.rollout:
+                self._check_stamp(ref, existing)  # of a process before this one: make it ours
+                return self._write(ref, existing, copy.deepcopy, act), False
             raise WorldChanged(
                 f"{ref} exists and was not made by this rollout",
                 remedy="remove or rename it, then run the command again",
             )
         stamped = stamp.write(obj, self._state.service, self._stamp)
         self._remember(ref)
-        return self._journaled(act, lambda: self._create(ref, stamped)), True
+        made = self._journaled(act, lambda: self._create(ref, stamped))
+        try:
+            self._store.save(self._state)
+        except LeaseLost:
+            self._uncreate(ref, made)
+            raise
+        return made, True
 
     def delete(self, ref: Ref, act: str) -> bool:
         """Delete an object; absent is fine. Raises LeaseLost as `edit` does."""
@@ -168,8 +179,10 @@ class Editor:
                 if again is None:
                     raise self._gone(ref) from None
                 found = stamp.read(again, self._state.service)
+                if found is None:  # whoever ends this rollout elsewhere takes the stamps off
+                    self._store.save(self._state)
                 newer = found is not None and found.generation > self._state.generation
-                if newer or not adopt:
+                if newer or not (adopt or (found is None and not stamped)):
                     self._check_stamp(ref, again)
                 obj = again
         raise self._restless(ref)
@@ -182,6 +195,21 @@ class Editor:
             if existing is not None and self._is_ours(existing):
                 return existing
             raise
+
+    def _uncreate(self, ref: Ref, made: Object) -> None:
+        """Take back what was created just after a newer process took over: it could not be
+        fenced off from that, and may have looked for this object before it was there."""
+        current: Object | None = made
+        for _ in range(ATTEMPTS):
+            if current is None or current["metadata"].get("uid") != made["metadata"].get("uid"):
+                return
+            if stamp.read(current, self._state.service) != self._stamp:
+                return  # the newer process has made it its own
+            try:
+                self._cluster.delete(current)
+                return
+            except StaleObject:
+                current = self.read(ref)
 
     def _read_own(self, ref: Ref, act: str) -> Object:
         obj = self.read(ref)

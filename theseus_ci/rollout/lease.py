@@ -40,6 +40,9 @@ class Lease:
 
     def take(self, rollout: str, holder: str) -> None:
         """Take the lease for a new rollout. Raises LeaseHeld."""
+        self._create(rollout, holder, 1)
+
+    def _create(self, rollout: str, holder: str, generation: int) -> None:
         now = _timestamp(self._clock.now())
         lease: Object = {
             "apiVersion": "coordination.k8s.io/v1",
@@ -55,7 +58,7 @@ class Lease:
                 "leaseDurationSeconds": DURATION_SECONDS,
                 "acquireTime": now,
                 "renewTime": now,
-                "leaseTransitions": 1,
+                "leaseTransitions": generation,
             },
         }
         try:
@@ -83,10 +86,9 @@ class Lease:
         lease, left_by = self._update(rollout, change)
         return generation(lease), left_by
 
-    def renew(self, rollout: str) -> None:
-        """Show that this process lives; cheap when called often. Raises LeaseLost."""
-        if self._clock.monotonic() - self._renewed < RENEW_EVERY_SECONDS:
-            return
+    def confirm(self, rollout: str) -> None:
+        """Make sure that this process still holds the lease, in a way that refuses a deletion of
+        it which somebody has decided on before. Raises LeaseLost."""
 
         def change(lease: Object) -> str:
             if self._is_foreign(lease):
@@ -95,11 +97,21 @@ class Lease:
 
         self._update(rollout, change)
 
+    def restore(self, rollout: str, holder: str, generation: int) -> None:
+        """Make a lease that was deleted under its rollout again, with a new generation."""
+        self._create(rollout, holder, generation)
+
+    def renew(self, rollout: str) -> None:
+        """Show that this process lives; cheap when called often. Raises LeaseLost."""
+        if self._clock.monotonic() - self._renewed >= RENEW_EVERY_SECONDS:
+            self.confirm(rollout)
+
     def leave(self, rollout: str) -> None:
         """Record that this process has ended in order."""
 
         def change(lease: Object) -> str:
-            if self._is_foreign(lease):
+            process = (lease["metadata"].get("annotations") or {}).get(PROCESS)
+            if process and process != self._process:  # none: it was this call, its answer lost
                 raise _lost(lease)
             lease["metadata"].setdefault("annotations", {})[PROCESS] = ""
             return ""

@@ -10,6 +10,15 @@ from theseus_ci.rollout.context import Rollout
 TEMPLATE_HASH = "pod-template-hash"
 
 
+def previous_stands(rollout: Rollout) -> bool:
+    """Whether the previous version's Deployment is there, and not being deleted."""
+    previous = rollout.state.previous
+    if previous is None:
+        return False
+    found = rollout.editor.read(rollout.deployment(previous.deployment))
+    return found is not None and not found["metadata"].get("deletionTimestamp")
+
+
 def pause_previous(rollout: Rollout) -> None:
     """Pause its Deployment where its subset selects by pod-template-hash: a new template would
     leave that subset without pods."""

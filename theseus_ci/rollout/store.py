@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from theseus_ci.errors import AlreadyExists, LeaseLost, StaleObject, StateError
+from theseus_ci.errors import AlreadyExists, LeaseLost, NoRollout, StaleObject, StateError
 from theseus_ci.model import Object
 from theseus_ci.ports import Cluster
 from theseus_ci.rollout.artefact import read_artefact, write_artefact
@@ -17,6 +17,7 @@ from theseus_ci.rollout.stamp import DOMAIN
 from theseus_ci.rollout.state import State, decode, encode
 
 KEY = "state.json"
+ATTEMPTS = 5
 LARGEST_BYTES = 900_000  # a ConfigMap must stay under 1 MiB
 
 
@@ -46,6 +47,11 @@ class StateStore:
         data = (self._copy.get("data") or {}).get(KEY, "")
         return decode(data.encode(), f"ConfigMap {self.namespace}/{self.name}")
 
+    @property
+    def has_copy(self) -> bool:
+        """Whether the cluster held a copy when it was last read or written."""
+        return self._copy is not None
+
     def load(self, *, write: bool = True) -> State:
         """The state to go on from: the cluster's copy wins over the artefact.
 
@@ -55,7 +61,7 @@ class StateStore:
         mine = self._readable_artefact() if copy is not None else read_artefact(self.artefact)
         if copy is None:
             if mine is None:
-                raise StateError(
+                raise NoRollout(
                     f"no rollout of this service: neither {self.artefact} nor ConfigMap "
                     f"{self.namespace}/{self.name} exists",
                     remedy="start one: theseus-ci begin",
@@ -96,35 +102,58 @@ class StateStore:
                 f"ConfigMap {self.namespace}/{self.name} is gone: the rollout was ended elsewhere",
                 remedy="theseus-ci status",
             )
-        version = self._copy["metadata"]["resourceVersion"]
-        updated = self._configmap(state)
-        updated["metadata"]["resourceVersion"] = version
-        try:
-            self._copy = self._cluster.replace(updated)
-        except StaleObject:
-            self._accept_only_own(state)
+        for _ in range(ATTEMPTS):
+            updated = self._configmap(state)
+            updated["metadata"]["resourceVersion"] = self._copy["metadata"]["resourceVersion"]
+            try:
+                self._copy = self._cluster.replace(updated)
+                break
+            except StaleObject:
+                if self._is_saved(state):
+                    break
+        else:
+            raise self._restless()
         write_artefact(self.artefact, state)
 
     def save_artefact(self, state: State) -> None:
         """Save only the file: the last resort when the cluster cannot be reached."""
         write_artefact(self.artefact, state)
 
-    def delete_copy(self) -> None:
-        """The rollout has ended: nothing of it stays in the cluster."""
-        copy = self._cluster.get("ConfigMap", self.namespace, self.name)
-        if copy is not None:
-            self._cluster.delete(copy)
-        self._copy = None
+    def delete_copy(self, state: State) -> None:
+        """The rollout has ended: nothing of it stays in the cluster. Raises LeaseLost when another
+        process has saved since this one did."""
+        if self._copy is None:
+            self.read_copy()
+        for _ in range(ATTEMPTS):
+            if self._copy is None:
+                return
+            try:
+                self._cluster.delete(self._copy)
+                self._copy = None
+            except StaleObject:
+                if self.read_copy() is not None:
+                    self._is_saved(state)
+        raise self._restless()
 
-    def _accept_only_own(self, state: State) -> None:
-        """After a refused save: fine if it had succeeded and only its answer was lost."""
+    def _restless(self) -> StaleObject:
+        return StaleObject(
+            f"ConfigMap {self.namespace}/{self.name} was changed by others {ATTEMPTS} times while "
+            "it was being written",
+            remedy="find out what keeps writing it (kubectl get --show-managed-fields), then retry",
+        )
+
+    def _is_saved(self, state: State) -> bool:
+        """After a refused write: whether the save had succeeded and only its answer was lost.
+        False when somebody has edited the ConfigMap around our state. Raises LeaseLost."""
         current = self.read_copy()
-        if current is not None and (current.rollout, current.generation, current.serial) == (
+        if current is not None and (current.rollout, current.generation) == (
             state.rollout,
             state.generation,
-            state.serial,
         ):
-            return
+            if current.serial == state.serial:
+                return True
+            if current.serial == state.serial - 1:
+                return False
         by = f"{current.holder}, generation {current.generation}" if current else "nobody"
         raise LeaseLost(
             f"another process acts for this rollout now ({by}; this one is generation "

@@ -43,6 +43,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     if state.previous is not None:
         rollout.view.await_settled(state.edited_at, f"before {state.previous.deployment} goes")
         state.phase = PHASE_PROMOTING
+        rollout.editor.recovering = True  # there will be no way back: take what is found
         delete_version(rollout, state.previous)
     final = _lasting_subset(rollout, secret)
     restore_routes(rollout, "candidate", final, secret)

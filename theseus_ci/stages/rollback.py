@@ -14,7 +14,7 @@ from theseus_ci.model import Object, Outcome
 from theseus_ci.rollout.capacity import await_version, restore_previous
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ending import delete_version, restore_routes, restore_rule, unstamp_all
-from theseus_ci.rollout.previous import released
+from theseus_ci.rollout.previous import previous_stands, released
 from theseus_ci.rollout.routes import edit_routes, find_secret, new_secret
 from theseus_ci.rollout.state import PHASE_ROLLING_BACK
 from theseus_ci.stages.result import passed
@@ -59,7 +59,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
 
 def _check_possible(rollout: Rollout) -> None:
     previous = rollout.state.previous
-    if previous is None or rollout.editor.read(rollout.deployment(previous.deployment)) is not None:
+    if previous is None or previous_stands(rollout):
         return
     raise CannotKnow(
         f"the previous version {previous.deployment} is gone: there is nothing to go back to",
