@@ -29,6 +29,17 @@ def pareto_tail() -> Latency:
     )
 
 
+def endpoints() -> tuple[tuple[float, Latency], ...]:
+    """Three kinds of request with their shares: a cache, a page, a search."""
+    return (6, lognormal(2, 3.0)), (3, lognormal(3, 10.0)), (1, lognormal(4, 40.0))
+
+
+def any_of(kinds: tuple[tuple[float, Latency], ...]) -> Latency:
+    """Answers of all kinds in their proportions."""
+    weights, latencies = zip(*kinds, strict=True)
+    return lambda chance: chance.choices(latencies, weights)[0](chance)
+
+
 def bimodal(share: float = 0.1) -> Latency:
     """Hits at 1 ms, a `share` of misses at 20 ms."""
     hit, miss = lognormal(1.5, 1.0), lognormal(1.5, 20.0)
@@ -38,7 +49,8 @@ def bimodal(share: float = 0.1) -> Latency:
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """What happens to both versions alike, and what is wrong with the candidate."""
 
-    latency: Latency
+    latency: Latency = lognormal(3)
+    kinds: tuple[tuple[float, Latency], ...] = ()  # instead of `latency`, each with its weight
     slower: float = 1.0  # all of the candidate's answers
     tail_slower: float = 1.0  # those of its answers that are beyond `tail_from`
     tail_from: float = math.inf  # milliseconds
@@ -60,14 +72,24 @@ def pairs(world: World, seed: int, count: int = 400) -> Iterator[SlicePair]:
     versions: tuple[Version, ...] = ("candidate",) if world.alone else ("previous", "candidate")
     for index in range(count):
         order = versions if chance.random() < 0.5 else versions[::-1]
+        answers = _answers(world, chance)
         slices = []
         for version in order:
             level += chance.gauss(0.0, world.drift / 10)
             noise = 0.7 * noise + chance.gauss(0.0, world.drift / 2)
             stalled = chance.random() < world.stalls
-            slices.append(_slice(world, chance, version, clock, math.exp(level + noise), stalled))
+            factor = math.exp(level + noise)
+            slices.append(_slice(world, chance, version, clock, factor, stalled, answers))
             clock += slices[-1].seconds
         yield SlicePair(index=index, slices=tuple(slices))
+
+
+def _answers(world: World, chance: random.Random) -> list[Latency]:
+    """What both slices of a pair ask for, request by request."""
+    if not world.kinds:
+        return [world.latency] * world.size
+    weights, latencies = zip(*world.kinds, strict=True)
+    return chance.choices(latencies, weights, k=world.size)
 
 
 def _slice(
@@ -77,12 +99,13 @@ def _slice(
     started: float,
     factor: float,
     stalled: bool,
+    answers: list[Latency],
 ) -> Slice:
     failing = world.failing if version == "candidate" else world.previous_failing
     latencies, statuses, outcomes = array("I"), array("I"), bytearray()
     stall_at = chance.random() * world.size / world.rate if stalled else math.inf
-    for index in range(world.size):
-        value = world.latency(chance) * factor
+    for index, answer in enumerate(answers):
+        value = answer(chance) * factor
         if version == "candidate":
             value *= world.slower * (world.tail_slower if value > world.tail_from else 1.0)
         into_stall = index / world.rate - stall_at

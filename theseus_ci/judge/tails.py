@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+_NEGLIGIBLE = 1e-20  # of the largest term
+
 
 def log_choose(n: int, k: int) -> float:
     """The logarithm of the binomial coefficient."""
@@ -15,10 +17,12 @@ def binomial_greater(bad: int, total: int, chance: float) -> float:
     if not 0 < chance < 1:
         return 1.0 if bad <= total * chance else 0.0
     wrong, right = math.log(chance), math.log1p(-chance)
-    terms = []
+    terms: list[float] = []
+    largest = 0.0
     for count in range(bad, total + 1):
         terms.append(math.exp(log_choose(total, count) + count * wrong + (total - count) * right))
-        if count > total * chance and terms[-1] < 1e-20:
+        largest = max(largest, terms[-1])
+        if count > total * chance and terms[-1] < _NEGLIGIBLE * largest:
             break  # the rest only falls
     return min(1.0, math.fsum(terms))
 
