@@ -27,6 +27,15 @@ def runs(state: State) -> tuple[LatencyRun, ...]:
     )
 
 
+def is_weak(judgement: Judgement | None) -> bool:
+    """Whether it passed because nothing decided against the candidate."""
+    return (
+        judgement is not None
+        and judgement.verdict is Verdict.PASS
+        and judgement.finding is not Finding.PASS
+    )
+
+
 def _run(state: State, step: str, title: str, judgement: Judgement) -> LatencyRun:
     previous = state.previous.deployment if state.previous else ""
     candidate = state.candidate.deployment
@@ -42,6 +51,7 @@ def _run(state: State, step: str, title: str, judgement: Judgement) -> LatencyRu
         step=step,
         title=title,
         verdict=judgement.verdict,
+        weak=is_weak(judgement),
         sentence=judgement.sentence,
         load=judgement.load.sentence,
         errors=judgement.errors.sentence,

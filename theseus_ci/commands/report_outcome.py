@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from theseus_ci.commands.report_latency import is_weak
 from theseus_ci.model import Verdict
 from theseus_ci.report.page_model import Tone
 from theseus_ci.rollout import traffic
@@ -50,6 +51,8 @@ def outcome(state: State) -> Outcome:
 def _promoted(state: State) -> Outcome:
     candidate = state.candidate.deployment
     checks = sum(1 for step in state.steps for one in step.results if one.verdict is Verdict.PASS)
+    weak = sum(1 for one in state.judgements.values() if is_weak(one))
+    passed = f"{checks} checks passed" + (f", {weak} of the measurements weakly" if weak else "")
     if state.previous is None:
         what = f"{candidate} is released, the first version of {state.service}"
         back = f"To take it back: theseus-ci delete {candidate}."
@@ -62,7 +65,7 @@ def _promoted(state: State) -> Outcome:
     return Outcome(
         tone=Tone.GOOD,
         title=f"{candidate} released",
-        sentence=f"{what} and carries all production traffic; {checks} checks passed.",
+        sentence=f"{what} and carries all production traffic; {passed}.",
         next=("Nothing.", back),
     )
 

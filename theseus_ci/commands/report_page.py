@@ -76,18 +76,18 @@ def _steps(state: State) -> list[StepRow]:
     records = {record.id: record for record in state.steps}
     absent = "not reached" if state.phase in ENDED else "to come"
     rows = [
-        _step(records[step.id], step.title)
+        _step(state, records[step.id], step.title)
         if step.id in records
         else StepRow(id=step.id, title=step.title, verdict=None, summary=f"{absent}: {step.title}")
         for step in state.plan.steps
     ]
     planned = {step.id for step in state.plan.steps}
     return rows + [
-        _step(one, "Put everything back") for one in state.steps if one.id not in planned
+        _step(state, one, "Put everything back") for one in state.steps if one.id not in planned
     ]
 
 
-def _step(record: StepRecord, title: str) -> StepRow:
+def _step(state: State, record: StepRecord, title: str) -> StepRow:
     return StepRow(
         id=record.id,
         title=title,
@@ -96,6 +96,7 @@ def _step(record: StepRecord, title: str) -> StepRow:
         started=record.started,
         seconds=record.seconds,
         weight=record.weight,
+        weak=report_latency.is_weak(state.judgements.get(record.id)),
     )
 
 

@@ -150,12 +150,22 @@ class _Plot:
             draw.line(start, y - 4, start, y + 4, colour, 1)
             draw.line(end, y - 4, end, y + 4, colour, 1)
             draw.line(start, y, end, y, colour, 3)
-        free = 28 + len(label) * self.size * 0.62
-        for (name, _), x in zip(one.quantiles, values, strict=True):
+        for x in values:
             draw.circle(x, y, 4.5, colour)
-            if x - 12 > free:
-                draw.text(x, y - 9, name, self.colours.muted, size=self.size - 1, anchor="middle")
-                free = x + 14
+        names = [name for name, _ in one.quantiles]
+        for x, text in _labels(values, names, free=28 + len(label) * self.size * 0.62):
+            draw.text(x, y - 9, text, self.colours.muted, size=self.size - 1, anchor="middle")
+
+
+def _labels(places: list[float], names: list[str], free: float) -> list[tuple[float, str]]:
+    """Names at their places; those that would cover one another become one."""
+    found: list[tuple[float, str]] = []
+    for x, name in zip(places, names, strict=True):
+        if found and x - found[-1][0] < 12 + 14 * (found[-1][1].count(",") + 1):
+            found[-1] = (found[-1][0], f"{found[-1][1]}, {name}")
+        else:
+            found.append((x, name))
+    return [(x, text) for x, text in found if x - 6 * (1 + 3 * text.count(",")) > free]
 
 
 def _share(count: int, one: Series) -> float:

@@ -12,7 +12,7 @@ from theseus_ci.model import Verdict
 from theseus_ci.report import html_checks, html_latency
 from theseus_ci.report.distributions import distributions
 from theseus_ci.report.figures import clock, duration, machine, moment
-from theseus_ci.report.html_parts import picture, section, table, verdict
+from theseus_ci.report.html_parts import picture, section, table, verdict, weighed
 from theseus_ci.report.markup import Html, join, tag
 from theseus_ci.report.page_model import GateRow, JournalRow, ObjectRow, Page, StepRow
 from theseus_ci.report.svg import Picture
@@ -54,7 +54,7 @@ def _document(page: Page, pictures: dict[str, Picture]) -> str:
         _header(page),
         tag("nav", tag("ul", *links), aria_label="Sections of this report"),
         tag("main", *(section(*one) for one in sections), id="content"),
-        tag("footer", *(tag("p", f"{name}: {value}") for name, value in _origin(page))),
+        tag("footer", tag("p", f"As of {moment(page.started + page.seconds)}. All times are UTC.")),
     )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
@@ -100,28 +100,32 @@ def _header(page: Page) -> Html:
     )
 
 
-def _origin(page: Page) -> list[tuple[str, str]]:
-    return [
-        ("Started", f"{moment(page.started)}; took {duration(page.seconds)}"),
-        ("Times", "all of this page are UTC"),
-    ]
-
-
 def _steps(steps: Sequence[StepRow], drawn: Picture | None) -> Html:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             join(step.id, tag("span", step.summary or step.title, class_="more")),
-            verdict(step.verdict),
-            tag("span", duration(step.seconds) if step.verdict else ""),
-            tag("span", f"{step.weight} %" if step.verdict else ""),
+            weighed(step.verdict, weak=step.weak),
+            duration(step.seconds),
+            f"{step.weight} %",
         )
         for step in steps
+        if step.verdict is not None
     ]
+    waiting = [step for step in steps if step.verdict is None]
+    if waiting:
+        count = f"{len(waiting)} more step" + ("" if len(waiting) == 1 else "s")
+        names = tag("span", ", ".join(step.id for step in waiting), class_="more")
+        rows.append((join(count, names), verdict(None), "", ""))
     columns = (("Step", "what"), ("Result", "result"), ("Took", "took number"))
-    share = ("Share of traffic", "share number")
+    traffic = ("Traffic", "share number")
     return join(
         *([picture(drawn)] if drawn else []),
-        table("Every step, and the candidate's share after it", (*columns, share), rows, "steps"),
+        table(
+            "Every step, and the candidate's share of production traffic after it",
+            (*columns, traffic),
+            rows,
+            "steps",
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from theseus_ci.report.html_parts import picture, table, verdict
+from theseus_ci.report.html_parts import picture, table, verdict, weighed
 from theseus_ci.report.markup import Html, join, tag
 from theseus_ci.report.page_model import LatencyRun
 from theseus_ci.report.svg import Picture
@@ -12,7 +12,7 @@ def run(measured: LatencyRun, drawn: Picture | None) -> Html:
     """One run of `performance`."""
     parts = [
         tag("h3", measured.step, tag("span", measured.title, class_="more")),
-        tag("p", verdict(measured.verdict), " ", measured.sentence),
+        tag("p", weighed(measured.verdict, weak=measured.weak), " ", measured.sentence),
     ]
     if drawn is not None:
         parts.append(picture(drawn))

@@ -25,6 +25,11 @@ def verdict(value: Verdict | None, word: str = "") -> Html:
     return tag("span", word or WORDS[value], class_=f"verdict v-{value.value}")
 
 
+def weighed(value: Verdict | None, *, weak: bool) -> Html:
+    """The same, but a weak pass does not look like a clear one."""
+    return verdict(Verdict.ERROR, "≈ weak pass") if weak else verdict(value)
+
+
 def section(key: str, title: str, content: Html) -> Html:
     """A landmark of its own."""
     heading = tag("h2", title, id=f"{key}-title")

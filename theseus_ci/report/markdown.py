@@ -51,12 +51,11 @@ def _next(page: Page) -> str:
 
 def _steps(steps: Sequence[StepRow]) -> str:
     lines = ["| step | result | took | traffic |", "|---|---|---:|---:|"]
-    lines += [
-        f"| {_cell(step.id)} | {VERDICTS[step.verdict]} | {duration(step.seconds)} "
-        f"| {step.weight} % |"
-        for step in steps
-        if step.verdict is not None
-    ]
+    for step in steps:
+        if step.verdict is not None:
+            word = "≈ weak pass" if step.weak else VERDICTS[step.verdict]
+            cells = (_cell(step.id), word, duration(step.seconds), f"{step.weight} %")
+            lines.append(f"| {' | '.join(cells)} |")
     waiting = sum(1 for step in steps if step.verdict is None)
     if waiting:
         lines.append(f"| {waiting} more | not run | | |")

@@ -34,6 +34,7 @@ class StepRow:
     started: float = 0.0  # seconds since the epoch
     seconds: float = 0.0
     weight: int = 0  # candidate's share of production traffic afterwards, percent
+    weak: bool = False  # a pass that rests on estimates within tolerance, not on a clear finding
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class LatencyRun:
     step: str
     title: str
     verdict: Verdict
+    weak: bool  # a pass that rests on estimates within tolerance, not on a clear finding
     sentence: str
     load: str
     errors: str

@@ -100,6 +100,19 @@ class _Timeline:
         outline = [*points, (points[-1][0], floor), (points[0][0], floor)]
         self.drawing.area(outline, self.colours.candidate, 0.22)
         self.drawing.curve(points, self.colours.candidate, 2)
+        self._weight_labels()
+
+    def _weight_labels(self) -> None:
+        """Each new weight beside its step of the curve, where there is room."""
+        before, free = 0, self.left
+        for step in self.steps:
+            x = self.x(step.started + step.seconds)
+            if step.weight != before and x > free:
+                y = self.y(max(step.weight, before if step.weight == 0 else 0))
+                label = f"{step.weight} %"
+                self.drawing.text(x + 4, y - 5, label, self.colours.ink, size=self.size - 1)
+                free = x + 40
+            before = step.weight
 
     def _bar(self, step: StepRow, top: float) -> None:
         assert step.verdict is not None
