@@ -103,7 +103,7 @@ def _header(page: Page) -> Html:
 def _steps(steps: Sequence[StepRow], drawn: Picture | None) -> Html:
     rows: list[tuple[str, ...]] = [
         (
-            join(step.id, tag("span", step.summary or step.title, class_="more")),
+            join(tag("span", step.id), tag("span", step.summary or step.title, class_="more")),
             weighed(step.verdict, weak=step.weak),
             duration(step.seconds),
             f"{step.weight} %",
@@ -115,7 +115,7 @@ def _steps(steps: Sequence[StepRow], drawn: Picture | None) -> Html:
     if waiting:
         count = f"{len(waiting)} more step" + ("" if len(waiting) == 1 else "s")
         names = tag("span", ", ".join(step.id for step in waiting), class_="more")
-        rows.append((join(count, names), verdict(None), "", ""))
+        rows.append((join(tag("span", count), names), verdict(None), "", ""))
     columns = (("Step", "what"), ("Result", "result"), ("Took", "took number"))
     traffic = ("Traffic", "share number")
     return join(
@@ -154,16 +154,16 @@ def _changes(objects: Sequence[ObjectRow], journal: Sequence[JournalRow]) -> Htm
     rows = [
         (
             join(one.name, tag("span", one.role, class_="more")),
+            one.fate,
             tag("ul", *(tag("li", act) for act in one.acts), class_="acts")
             if one.acts
             else "nothing",
-            one.fate,
         )
         for one in objects
     ]
-    columns = (("Object", ""), ("What was done", ""), ("How it stands", ""))
+    columns = (("Object", ""), ("How it stands", ""), ("What was done", "done"))
     return join(
-        table("Objects that take part", columns, rows, ""),
+        table("Objects that take part", columns, rows, "objects"),
         _journal(journal),
     )
 

@@ -27,22 +27,22 @@ def _quantiles(measured: LatencyRun) -> Html:
     rows = [
         (
             join(row.quantile, tag("span", f"against {row.against}", class_="more")),
+            verdict(row.verdict, row.finding),
             row.reference,
             row.candidate,
             row.change,
             row.interval,
             row.tolerance,
-            verdict(row.verdict, row.finding),
         )
         for row in measured.quantiles
     ]
     columns = (
         ("Quantile", ""),
+        ("Finding", ""),
         ("Reference", "number"),
         ("Candidate", "number"),
         ("Change", "number"),
         ("Interval of the change", "number"),
         ("Tolerance", "number"),
-        ("Finding", ""),
     )
-    return table(f"Quantiles of latency in {measured.step}", columns, rows, "wide")
+    return table(f"Quantiles of latency in {measured.step}", columns, rows, "wide quantiles")

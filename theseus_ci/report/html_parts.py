@@ -41,19 +41,38 @@ def table(
 ) -> Html:
     """A table whose first column heads its rows; `columns` are titles and classes.
 
-    It scrolls by itself where the window is too narrow, by keyboard too.
+    It scrolls by itself where the window is too narrow, by keyboard too. The roles are written out
+    because browsers forget those of a table that the style sheet lays out anew.
     """
-    head = tag("tr", *(tag("th", title, scope="col", class_=kind) for title, kind in columns))
+    head = tag(
+        "tr",
+        *(
+            tag("th", title, scope="col", role="columnheader", class_=kind)
+            for title, kind in columns
+        ),
+        role="row",
+    )
     kinds = [kind for _, kind in columns]
     body = [
         tag(
             "tr",
-            tag("th", row[0], scope="row", class_=kinds[0]),
-            *(tag("td", cell, class_=kind) for cell, kind in zip(row[1:], kinds[1:], strict=True)),
+            tag("th", row[0], scope="row", role="rowheader", class_=kinds[0]),
+            *(
+                tag("td", cell, role="cell", class_=kind)
+                for cell, kind in zip(row[1:], kinds[1:], strict=True)
+            ),
+            role="row",
         )
         for row in rows
     ]
-    whole = tag("table", tag("thead", head), tag("tbody", *body), class_=class_, aria_label=label)
+    whole = tag(
+        "table",
+        tag("thead", head, role="rowgroup"),
+        tag("tbody", *body, role="rowgroup"),
+        class_=class_,
+        role="table",
+        aria_label=label,
+    )
     return tag("div", whole, class_="scroll", role="region", tabindex="0", aria_label=label)
 
 

@@ -43,7 +43,7 @@ class _Timeline:
         self.steps = steps
         self.narrow = variant.narrow
         self.size = 11.0 if variant.narrow else 12.5
-        self.left = 116.0 if variant.narrow else 190.0
+        self.left = 138.0 if variant.narrow else 190.0
         self.right = 44.0 if variant.narrow else 74.0
         self.began = steps[0].started
         self.span = max(max(step.started + step.seconds for step in steps) - self.began, 0.1)
