@@ -75,6 +75,9 @@ def run(args: argparse.Namespace) -> int:
         releases = play(options, _tell)
     except OSError as error:
         raise UsageError(f"cannot write to {args.reports}: {error}") from error
+    finally:
+        if args.keep:
+            _tell_kept(args.name)
     took = time.monotonic() - started
     as_expected = all(check.holds for release in releases for check in release.checks)
     print()
@@ -83,8 +86,6 @@ def run(args: argparse.Namespace) -> int:
     verdict = "Both went as they should" if as_expected else "NOT AS IT SHOULD BE (see ✗ above)"
     print(f"\n{verdict}, in {took:.0f} s.")
     print(f"Reports, states and logs: {os.path.relpath(args.reports)}/good and …/bad")
-    if args.keep:
-        _tell_kept(args.name)
     if args.json:
         content = {
             "schema": 1,
@@ -104,11 +105,13 @@ def _tell(line: str) -> None:
 
 
 def _tell_kept(name: str) -> None:
-    from theseus_ci.sandbox.layout import Layout, named_directory  # noqa: PLC0415
+    from theseus_ci.sandbox.cluster import Sandbox  # noqa: PLC0415
+    from theseus_ci.sandbox.layout import named_directory  # noqa: PLC0415
 
-    kubeconfig = Layout(named_directory(name)).kubeconfig
-    print(f"The sandbox is still up: export KUBECONFIG={shlex.quote(str(kubeconfig))}")
-    print(f"stop it: theseus-ci sandbox down --name {name}")
+    sandbox = Sandbox(named_directory(name))
+    if sandbox.is_running():
+        _tell(f"the sandbox stays up: export KUBECONFIG={shlex.quote(str(sandbox.kubeconfig))}")
+        _tell(f"stop it: theseus-ci sandbox down --name {name}")
 
 
 def _listen() -> None:

@@ -7,7 +7,8 @@
           └───────┬────┬────┬──────
                   1 %  50 % 100 %
 
-The candidate is drawn from the bottom, in eighths of a row, over the version before it.
+The candidate is drawn from the bottom, in eighths of a row, over the version before it. Below
+stands when answers were slow, and when requests were lost.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from theseus_ci.demo.traffic import Request
 
 WIDTH = 72
 HEIGHT = 8
+SLOW_SECONDS = 0.05  # far above what the demo's good versions take
+SLOW_SHARE = 0.2  # of a column's answers; on a busy machine a few are slow now and then
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 _BEFORE = "░"
 _MARGIN = 8
@@ -39,6 +42,11 @@ class _Column:
     candidate: int = 0
     previous: int = 0
     bad: int = 0
+    slow: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.candidate + self.previous + self.bad
 
     @property
     def level(self) -> int:
@@ -72,7 +80,9 @@ def draw(
     rule = "".join("┬" if at in ticks else "─" for at in range(WIDTH))
     lines.append(f"{'└':>{_MARGIN}}{rule}")
     lines += [f"{'':>{_MARGIN}}{line}" for line in _labels(places)]
-    lines.append(_lost(columns))
+    slow = f"{SLOW_SECONDS * 1000:.0f} ms+"
+    lines.append(_row(slow, [column.slow > SLOW_SHARE * column.total for column in columns], "·"))
+    lines.append(_row("lost", [column.bad > 0 for column in columns], "×"))
     return lines
 
 
@@ -82,6 +92,7 @@ def _columns(
     columns = [_Column() for _ in range(WIDTH)]
     for request in requests:
         column = columns[min(WIDTH - 1, int((request.due - begin) / seconds * WIDTH))]
+        column.slow += request.seconds > SLOW_SECONDS
         if not request.answered:
             column.bad += 1
         elif request.version == candidate:
@@ -122,7 +133,7 @@ def _labels(places: Sequence[tuple[int, Mark]]) -> list[str]:
     return ["".join(row).rstrip() for row in rows]
 
 
-def _lost(columns: Sequence[_Column]) -> str:
-    if not any(column.bad for column in columns):
-        return f"{'lost':>{_MARGIN - 2}}  none"
-    return f"{'lost':>{_MARGIN - 2}}  " + "".join("×" if column.bad else " " for column in columns)
+def _row(name: str, where: Sequence[bool], sign: str) -> str:
+    """A line below the picture that says in which columns something happened."""
+    cells = "".join(sign if here else " " for here in where) if any(where) else "none"
+    return f"{name:>{_MARGIN - 2}}  {cells}".rstrip()

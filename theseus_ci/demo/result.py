@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from theseus_ci.demo.picture import Mark
+from theseus_ci.demo.picture import SLOW_SECONDS, Mark
 from theseus_ci.demo.traffic import Request
 from theseus_ci.model import Verdict
 from theseus_ci.rollout.state import State, StepRecord
-
-SLOW_SECONDS = 0.05  # far above what the demo's good versions take
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,9 @@ class Release:
     @property
     def failed_by_version(self) -> int:
         return sum(request.failed_by_version for request in self.requests)
+
+    def failed_by(self, version: str) -> int:
+        return sum(one.failed_by_version and one.version == version for one in self.requests)
 
     @property
     def slow(self) -> int:

@@ -20,10 +20,8 @@ from theseus_ci.sandbox.cluster import Sandbox
 from theseus_ci.sandbox.layout import named_directory
 
 QUIET_SECONDS = 2.0  # of traffic before and after the releases, for the picture
-LOAD = 0.75  # what the performance check sends to both versions, as a share of the traffic
-# The bad version is slow above this share of the traffic on one of its three pods: at 1 % a pod
-# gets 0.13 of it (nearly all from the check), at 50 % 0.29.
-SLOW_ABOVE = 0.21
+LOAD = 200.0  # requests a second that the performance check sends to both versions together
+PODS = 3
 OUR_FOLDERS = ("setup", "good", "bad")
 TRAFFIC_FILE = "traffic.csv"
 
@@ -53,8 +51,8 @@ def play(options: Options, tell: Tell) -> list[Release]:
             setup,
             gateway=sandbox.gateway,
             manifest="good.yaml",
-            load=f"{options.rate * LOAD:g}",
-            slow_above=f"{options.rate * SLOW_ABOVE:g}",
+            load=f"{LOAD:g}",
+            slow_above=f"{_slow_above(options.rate):.0f}",
         )
         place = Place(sandbox.kubeconfig, sandbox.gateway)
         tell("three pods of v1 behind a gateway")
@@ -62,6 +60,13 @@ def play(options: Options, tell: Tell) -> list[Release]:
         tell(f"traffic: {options.rate:g} requests a second through {sandbox.gateway}, from now on")
         with traffic(sandbox.gateway, options.rate, folder / TRAFFIC_FILE) as users:
             return _two_releases(folder, sandbox, place, users, tell)
+
+
+def _slow_above(rate: float) -> float:
+    """Half way between what a pod of the candidate gets at 1 % of the traffic and at 50 %, both
+    times with the performance check's half beside it."""
+    light, heavy = ((LOAD / 2 + share * rate) / PODS for share in (0.01, 0.5))
+    return (light + heavy) / 2
 
 
 def _two_releases(
@@ -81,12 +86,14 @@ def _two_releases(
     tell(sentence(requests))
     good.checks = [
         *good.common_checks(),
+        Check("no version answered with an error", not good.failed_by_version),
         *_after_good(first, second),
         _nothing_left(kept, kept_then),
     ]
     changed = differences(second, third)
     bad.checks = [
         *bad.common_checks(),
+        Check("v2 answered with no error", not bad.failed_by(bad.previous)),
         Check("it passed its smoke test in the dark", bad.passed("smoke-dark")),
         Check(
             "it was stopped at 50 %",

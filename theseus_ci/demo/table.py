@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from theseus_ci.demo.picture import draw
-from theseus_ci.demo.result import SLOW_SECONDS, Release
+from theseus_ci.demo.picture import SLOW_SECONDS, draw
+from theseus_ci.demo.result import Release
 from theseus_ci.model import Verdict
 
 COLUMN = 18
@@ -42,7 +42,7 @@ def _traffic(releases: Sequence[Release]) -> Iterator[str]:
         cells = [_number(release.answers[version]) for release in releases]
         yield _row(f"  answered by {version}", cells)
     yield _row(
-        f"  candidate's over {SLOW_SECONDS * 1000:.0f} ms",
+        f"  candidate over {SLOW_SECONDS * 1000:.0f} ms",
         [_number(release.slow) for release in releases],
     )
     yield _row(
