@@ -8,6 +8,7 @@ from typing import Any
 Object = dict[str, Any]
 ISTIO = "networking.istio.io/v1"
 PORT = 8079
+QUICK = {"DEMO_SHUTDOWN_SERVE": "300ms"}
 
 
 def service(name: str = "web", **spec: Any) -> Object:
@@ -57,7 +58,7 @@ def deployment(
         "image": image or f"theseus-ci/demo:{version}",
         "ports": [{"containerPort": PORT}],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": PORT}, "periodSeconds": 1},
-        "env": [{"name": key, "value": value} for key, value in (env or {}).items()],
+        "env": [{"name": key, "value": value} for key, value in {**QUICK, **(env or {})}.items()],
     }
     spec: Object = {
         "selector": {"matchLabels": chosen},
@@ -187,6 +188,7 @@ def config(namespace: str, host: str, entrypoint: str, /, **keys: Any) -> Object
     return {key: value for key, value in whole.items() if value is not None}
 
 
+BAKE = "bake"  # stands for the duration that `flow` is given
 STEPS: tuple[tuple[str, str, Any], ...] = (
     ("begin", "begin", None),
     ("base-route", "base-route", None),
@@ -197,33 +199,36 @@ STEPS: tuple[tuple[str, str, Any], ...] = (
     ("autoscale", "autoscale", None),
     ("shift-first", "shift", 10),
     ("performance-baseline", "performance", "baseline"),
-    ("bake-first", "bake", "1s"),
+    ("bake-first", "bake", BAKE),
     ("shift-half", "shift", 50),
     ("smoke-half", "smoke", None),
     ("performance-half", "performance", "compare"),
-    ("bake-half", "bake", "1s"),
+    ("bake-half", "bake", BAKE),
     ("shift-full", "shift", 100),
-    ("bake-full", "bake", "1s"),
+    ("bake-full", "bake", BAKE),
     ("drain-previous", "drain-previous", None),
     ("scale-down-previous", "scale-down-previous", None),
     ("await-scale-down", "await-scale-down", None),
     ("smoke-alone", "smoke", None),
-    ("bake-alone", "bake", "1s"),
+    ("bake-alone", "bake", BAKE),
     ("promote", "promote", None),
 )
 _ARGUMENT = {"shift": "weight", "performance": "mode", "bake": "for"}
 
 
-def flow(*, without: tuple[str, ...] = (), weight: int = 50, **options: Object) -> Object:
-    """The canary sequence with short bakes; `weight` is that of its middle, `options` are a
-    step's own, its id with _ for -."""
+def flow(
+    *, without: tuple[str, ...] = (), weight: int = 50, bake: str = "300ms", **options: Object
+) -> Object:
+    """The canary sequence, quickly; `weight` is that of its middle, `options` are a step's own,
+    its id with _ for -."""
     steps: list[Object] = []
     for step_id, command, argument in STEPS:
         if command in without:
             continue
         body: Object = {"id": step_id, **options.get(step_id.replace("-", "_"), {})}
         if argument is not None:
-            body[_ARGUMENT[command]] = weight if argument == 50 else argument
+            chosen = {50: weight, BAKE: bake}.get(argument, argument)
+            body[_ARGUMENT[command]] = chosen
         steps.append({command: body})
     return {"name": "short", "title": "Short", "onFailure": "rollback", "steps": steps}
 

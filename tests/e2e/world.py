@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -73,9 +74,9 @@ class Running:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self) -> Done:
-        """Its end; output that was read before is part of it."""
-        out, err = self.process.communicate(timeout=DEADLINE_SECONDS)
+    def wait(self, seconds: float = DEADLINE_SECONDS) -> Done:
+        """Its end, within `seconds`; output that was read before is part of it."""
+        out, err = self.process.communicate(timeout=seconds)
         return Done(self.process.returncode, "".join(self.lines) + out, err)
 
 
@@ -177,6 +178,10 @@ class World:
         self.write("candidate.yaml", manifest)
         self.write("flow.yaml", flow if flow is not None else app.flow())
         self.write("theseus.yaml", app.config(self.namespace, self.host, self.gateway, **keys))
+
+    def state(self) -> Any:
+        """The state artefact as a pipeline would archive it."""
+        return json.loads((self.folder / "theseus-state.json").read_text())
 
     @property
     def gateway(self) -> str:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable
 
 from theseus_ci.errors import CannotKnow
+from theseus_ci.mesh.created import unmark_created
 from theseus_ci.mesh.destination_rule import restore_destination_rule
 from theseus_ci.mesh.routing import Side
 from theseus_ci.mesh.virtual_service import Carries, restore_virtual_service
@@ -43,25 +44,38 @@ def delete_version(rollout: Rollout, version: Version) -> None:
 
 
 def restore_routes(rollout: Rollout, carries: Carries, final: Side | None, secret: str) -> None:
-    """Take everything of ours out of the VirtualServices, and see it gone in the mesh."""
+    """Take everything of ours out of the VirtualServices, and see it gone in the mesh.
+
+    One that this rollout has made stays when the candidate does and users need it: see `lasting`.
+    """
     host = service_host(rollout.state)
     wrote = False
+    stays = carries == "candidate" and lasting(rollout)
     for ref in rollout.state.routes.virtual_services:
         obj = rollout.editor.read(ref)
         if obj is None:
             continue
-        if restore_virtual_service(obj, host, carries, final) is None:
+        if not stays and restore_virtual_service(obj, host, carries, final) is None:
             wrote = rollout.editor.delete(ref, f"delete {ref}, which this rollout created") or wrote
             continue
 
         def restored(found: Object) -> Object:
-            return restore_virtual_service(found, host, carries, final) or found
+            wanted = copy.deepcopy(found)
+            if stays:
+                unmark_created(wanted, host)
+            return restore_virtual_service(wanted, host, carries, final) or found
 
         wrote = rollout.editor.unstamp(ref, restored, f"take our routes out of {ref}") or wrote
     if wrote:
         rollout.state.edited_at = rollout.clock.now()
     if secret and rollout.view.can_observe:
         rollout.view.await_marker_gone(secret)
+
+
+def lasting(rollout: Rollout) -> bool:
+    """Whether users need a VirtualService that this rollout has made after its end: it is how
+    they come in through the gateways of theseus.yaml, or the first routes the service has."""
+    return bool(rollout.config.gateways) or rollout.state.previous is None
 
 
 def restore_rule(rollout: Rollout, carries: Carries) -> None:
