@@ -13,9 +13,10 @@ from theseus_ci.errors import ConfigError, UsageError
 from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair
 from theseus_ci.mesh import headers
 from theseus_ci.model import Outcome, Verdict
+from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.routes import test_headers
-from theseus_ci.stages.result import skipped
+from theseus_ci.stages.result import failed, skipped
 
 SUMMARY = "measure previous and candidate side by side, and judge"
 DESCRIPTION = """\
@@ -23,7 +24,7 @@ Sends the requests of theseus.yaml at the given rate, in slices to the previous 
 candidate in turn, through their test routes. --baseline keeps the measurements as this rollout's
 first run; --compare also holds the candidate against that first run (anchorTolerance, default
 30 %). Tolerances (default 10/15/25 % for p50/p95/p99) are against the previous version beside
-it."""
+it. The candidate first gets as many pods as the previous version has."""
 EXAMPLE = "theseus-ci performance --baseline"
 CASES = (
     "load-valid",
@@ -45,6 +46,9 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         return skipped("load-valid", "theseus.yaml has no performance section")
     require_variables(performance, "theseus.yaml: performance")
     state.judgements.pop(rollout.editor.step, None)
+    weak = _equal_strength(rollout)
+    if weak is not None:
+        return weak
     target = load_target(rollout)
     pairs = rollout.world.load.pairs(
         target, performance, seed=secrets.randbits(32), stopped=rollout.world.stopped
@@ -71,6 +75,26 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         verdict=judgement.verdict,
         summary=judgement.sentence,
         results=tuple(rollout.world.judge.results(judgement)),
+    )
+
+
+def _equal_strength(rollout: Rollout) -> Outcome | None:
+    """Give the candidate as many pods as the version it is measured beside; else pods that share
+    the same load among fewer would be called slow. An outcome when they do not get ready."""
+    state = rollout.state
+    if state.previous is None or not state.previous_routed:
+        return None
+    replicas = replicas_for(rollout, 100)
+    raise_candidate(rollout, replicas)
+    readiness = await_version(rollout, state.candidate, replicas)
+    if not readiness.problem:
+        return None
+    return failed(
+        "load-valid",
+        f"{state.candidate.deployment} cannot be measured at equal strength: {readiness.problem}",
+        expected=f"{replicas} ready pods within {rollout.config.waits.ready}",
+        actual=readiness.problem,
+        repeat=f"kubectl -n {state.namespace} describe deployment {state.candidate.deployment}",
     )
 
 
