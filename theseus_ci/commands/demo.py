@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     from theseus_ci.sandbox.cluster import require_packages  # noqa: PLC0415 - not before needed
     from theseus_ci.sandbox.layout import named_directory  # noqa: PLC0415
 
+    if args.json and not args.json.resolve().parent.is_dir():
+        raise UsageError(f"--json {args.json}: there is no folder {args.json.resolve().parent}")
     require_packages()
     named_directory(args.name)
     from theseus_ci.demo.story import Options, play  # noqa: PLC0415 - needs the packages
@@ -73,8 +75,6 @@ def run(args: argparse.Namespace) -> int:
     options = Options(name=args.name, rate=args.rate, keep=args.keep, reports=args.reports)
     try:
         releases = play(options, _tell)
-    except OSError as error:
-        raise UsageError(f"cannot write to {args.reports}: {error}") from error
     finally:
         if args.keep:
             _tell_kept(args.name)

@@ -14,7 +14,7 @@ from theseus_ci.demo.children import RunningTraffic, command_line, traffic
 from theseus_ci.demo.place import Dump, Place, differences, write_files
 from theseus_ci.demo.result import Check, Release
 from theseus_ci.demo.traffic import sentence
-from theseus_ci.errors import CannotKnow
+from theseus_ci.errors import CannotKnow, UsageError
 from theseus_ci.rollout.artefact import read_artefact
 from theseus_ci.sandbox.cluster import Sandbox
 from theseus_ci.sandbox.layout import named_directory
@@ -156,10 +156,14 @@ def _nothing_left(before: set[str], after: set[str]) -> Check:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove what an earlier demo left in its folder, and nothing else."""
-    for name in OUR_FOLDERS:
-        shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / "setup").mkdir(parents=True)
+    """Remove what an earlier demo left in its folder, and nothing else. Raises UsageError."""
+    try:
+        for name in OUR_FOLDERS:
+            if (folder / name).exists():
+                shutil.rmtree(folder / name)
+        (folder / "setup").mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error}") from error
 
 
 @contextmanager
