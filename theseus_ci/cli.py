@@ -42,6 +42,7 @@ COMMANDS = {
     "pipeline": "for pipelines: the lock's name, a gate's question, who approved",
     "backup": "write the running version as YAML that can be applied again",
     "delete": "remove a version that carries no traffic",
+    "jenkins": "set up jobs, answer gates, follow builds, fetch the last baseline",
     "sandbox": "a small cluster with a real Envoy on this machine: up, down, status",
     "demo": "a good and a bad release under live traffic, on a sandbox",
 }

@@ -9,11 +9,13 @@ import math
 from array import array
 from collections.abc import Callable, Iterator
 from enum import Enum
+from pathlib import Path
 from typing import Literal, Protocol
 
 import msgspec
 
 from theseus_ci.config.performance import Performance
+from theseus_ci.errors import StateError
 from theseus_ci.model import Verdict
 
 Version = Literal["previous", "candidate"]
@@ -24,6 +26,7 @@ _SMALLEST_SLICE = 10
 _PAIRS_FOR_A_PASS = 30
 
 OK, BAD_STATUS, NO_CONNECTION, TIMED_OUT = range(4)
+BASELINE_SCHEMA = 1
 ERROR_KINDS = {BAD_STATUS: "status", NO_CONNECTION: "connection", TIMED_OUT: "timeout"}
 
 
@@ -176,6 +179,34 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     intervals: dict[str, tuple[float, float]]  # seconds, in which the true quantile lies (99 %)
     histogram: tuple[tuple[float, int], ...]  # upper edge in seconds, count; edges grow by ratio
     samples: tuple[BadAnswer, ...] = ()
+
+
+class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an earlier rollout measured, as a file hands it to the next one."""
+
+    schema: int = BASELINE_SCHEMA
+    service: str
+    rollout: str
+    source: str  # where it was found, such as a build's URL
+    versions: dict[Version, Measurement]
+
+
+def read_baseline(path: Path) -> dict[str, Measurement]:
+    """The measurements in a baseline file, by version. Raises StateError, naming the file."""
+    remedy = "fetch it again: theseus-ci jenkins baseline JOB --output FILE"
+    try:
+        data = path.read_bytes()
+        schema = msgspec.json.decode(data).get("schema")
+        if schema != BASELINE_SCHEMA:
+            raise StateError(f"{path}: schema {schema!r} is not {BASELINE_SCHEMA}", remedy=remedy)
+        found = msgspec.json.decode(data, type=Baseline)
+    except OSError as error:
+        raise StateError(f"cannot read {path}: {error.strerror}", remedy=remedy) from error
+    except (msgspec.DecodeError, AttributeError, UnicodeDecodeError) as error:
+        raise StateError(f"{path} is no baseline: {error}", remedy=remedy) from error
+    if not found.versions:
+        raise StateError(f"{path} holds no measurement", remedy=remedy)
+    return {str(version): measured for version, measured in found.versions.items()}
 
 
 class Finding(str, Enum):
