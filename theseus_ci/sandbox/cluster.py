@@ -27,7 +27,8 @@ from theseus_ci.sandbox.processes import (
     kill_marked,
     python_command,
 )
-from theseus_ci.sandbox.settings import Settings
+from theseus_ci.sandbox.real.binaries import find_binaries
+from theseus_ci.sandbox.settings import REAL, Settings
 
 START_SECONDS = 90.0
 STOP_SECONDS = 15.0
@@ -65,10 +66,13 @@ class Sandbox:
         """Start a sandbox and wait until it works; `options` are fields of Settings.
 
         It stops by itself when this process ends, unless it is to outlive us. Raises UsageError
-        (ports, directory, missing packages) and CannotKnow (it did not come up; nothing of it is
-        left then).
+        (ports, directory, missing packages or programs) and CannotKnow (it did not come up;
+        nothing of it is left then).
         """
         require_packages()
+        given = settings or Settings(**options)
+        if given.control_plane == REAL:
+            find_binaries()
         sandbox = cls(directory)
         sandbox.layout.prepare()
         with locked(sandbox.layout.directory):
@@ -77,9 +81,7 @@ class Sandbox:
             sandbox._clear(keep_directory=True)
             sandbox.layout.prepare()
             try:
-                chosen = (settings or Settings(**options)).with_ports(
-                    prefer_fixed=prefer_fixed_ports
-                )
+                chosen = given.with_ports(prefer_fixed=prefer_fixed_ports)
                 content = {"schema": 1, "name": name, "settings": chosen.to_json()}
                 write_json(sandbox.layout.settings, content)
                 sandbox._launch(outlive_us)

@@ -53,6 +53,13 @@ def _configure_up(up: argparse.ArgumentParser) -> None:
             help=f"{what} (default {default})",
         )
     up.add_argument(
+        "--control-plane",
+        choices=("sandbox", "real"),
+        default="sandbox",
+        help="whose API server, controllers and mesh: the sandbox's own (default), or etcd,"
+        " kube-apiserver, kube-controller-manager and Istio's translation, where they were built",
+    )
+    up.add_argument(
         "--client-namespace",
         default="default",
         metavar="NAMESPACE",
@@ -136,6 +143,7 @@ def _settings(args: argparse.Namespace) -> Any:
     from theseus_ci.sandbox.settings import Settings  # noqa: PLC0415
 
     return Settings(
+        control_plane=args.control_plane,
         api_port=args.api_port,
         gateway_port=args.gateway_port,
         sidecar_port=args.sidecar_port,

@@ -1,4 +1,4 @@
-"""The four programs that make up a sandbox: how each is run, and how to tell that it works."""
+"""The programs that make up a sandbox: how each is run, and how to tell that it works."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from theseus_ci.sandbox.kubeconfig import KubeconfigError
 from theseus_ci.sandbox.kubelet.images import CONFIG_MAP, KEY, NAMESPACE
 from theseus_ci.sandbox.layout import Layout, read_json
 from theseus_ci.sandbox.processes import python_command
-from theseus_ci.sandbox.settings import Settings
+from theseus_ci.sandbox.settings import REAL, Settings
 
 NODE_NAME = "sandbox"
 API_SERVER, CONTROLLERS, KUBELET, MESH = "apiserver", "controllers", "kubelet", "mesh"
@@ -35,8 +35,19 @@ class Component:
 
 
 def components(layout: Layout, settings: Settings) -> list[Component]:
-    """All four, in the order in which they start."""
-    checks = _Checks(layout)
+    """All of them; the API server, which starts first, comes first.
+
+    Raises UsageError when programs of a real control plane are not there.
+    """
+    if settings.control_plane == REAL:
+        from theseus_ci.sandbox.real.components import real_components  # noqa: PLC0415 - rarely
+
+        return real_components(layout, settings, Checks(layout))
+    return _sandbox_components(layout, settings)
+
+
+def _sandbox_components(layout: Layout, settings: Settings) -> list[Component]:
+    checks = Checks(layout)
     kubeconfig = ("--kubeconfig", str(layout.kubeconfig))
     directory = ("--directory", str(layout.directory))
 
@@ -52,7 +63,7 @@ def components(layout: Layout, settings: Settings) -> list[Component]:
         Component(
             CONTROLLERS,
             command(
-                CONTROLLERS, *kubeconfig, "--hpa-stabilization", _text(settings.hpa_stabilization)
+                CONTROLLERS, *kubeconfig, "--hpa-stabilization", as_text(settings.hpa_stabilization)
             ),
             checks.controllers,
         ),
@@ -63,7 +74,7 @@ def components(layout: Layout, settings: Settings) -> list[Component]:
                 *kubeconfig,
                 *("--directory", str(layout.kubelet)),
                 *("--node-name", NODE_NAME),
-                *("--crash-back-off", _text(settings.crash_back_off)),
+                *("--crash-back-off", as_text(settings.crash_back_off)),
             ),
             checks.kubelet,
         ),
@@ -75,8 +86,8 @@ def components(layout: Layout, settings: Settings) -> list[Component]:
                 *directory,
                 *("--gateway-port", str(settings.gateway_port)),
                 *("--sidecar-port", str(settings.sidecar_port)),
-                *("--gateway-delay", _text(settings.gateway_delay)),
-                *("--sidecar-delay", _text(settings.sidecar_delay)),
+                *("--gateway-delay", as_text(settings.gateway_delay)),
+                *("--sidecar-delay", as_text(settings.sidecar_delay)),
                 *("--client-namespace", settings.client_namespace),
             ),
             checks.mesh,
@@ -84,11 +95,12 @@ def components(layout: Layout, settings: Settings) -> list[Component]:
     ]
 
 
-def _text(seconds: float) -> str:
+def as_text(seconds: float) -> str:
+    """A duration as the programs' options take it."""
     return f"{round(seconds * 1000)}ms"
 
 
-class _Checks:
+class Checks:
     """Each asks for the work itself, not for a sign of life."""
 
     def __init__(self, layout: Layout) -> None:
@@ -137,6 +149,12 @@ class _Checks:
                         await answer.read()
         except (aiohttp.ClientError, asyncio.TimeoutError):
             return False
+        return True
+
+    async def metrics(self) -> bool:
+        """What autoscalers ask for is served through the API server."""
+        async with self._client() as client:
+            await client.list("/apis/metrics.k8s.io/v1beta1/nodes")
         return True
 
     def _client(self) -> ApiClient:

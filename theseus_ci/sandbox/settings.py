@@ -13,10 +13,19 @@ PORTS = {"api_port": 16443, "gateway_port": 18080, "sidecar_port": 18081}
 """Preferred by the sandbox named default; a port of 0 stands for "choose one"."""
 
 
+SANDBOX, REAL = "sandbox", "real"
+CONTROL_PLANES = (SANDBOX, REAL)
+
+
 @dataclass(frozen=True)
 class Settings:
-    """Times in seconds; `images`: the text of images.yaml, or empty."""
+    """Times in seconds; `images`: the text of images.yaml, or empty.
 
+    With the control plane `real` the mesh is Istio's, and takes the time it takes: the two delays
+    have no meaning there.
+    """
+
+    control_plane: str = SANDBOX
     api_port: int = 0
     gateway_port: int = 0
     sidecar_port: int = 0
@@ -53,7 +62,7 @@ class Settings:
                 chosen[field] = preferred
         for field in PORTS:
             if field not in chosen:
-                chosen[field] = _free_port(set(chosen.values()))
+                chosen[field] = free_port(set(chosen.values()))
         if len(set(chosen.values())) < len(chosen):
             raise UsageError("the three ports must differ")
         return replace(
@@ -74,7 +83,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_port(taken: set[int]) -> int:
+def free_port(taken: set[int]) -> int:
+    """A loopback port that nobody listens on now, and that is none of `taken`."""
     while True:
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))

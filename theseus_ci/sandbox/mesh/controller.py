@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 from theseus_ci.sandbox.client import ApiClient, Informer
-from theseus_ci.sandbox.mesh.bootstrap import LOOPBACK, Files, listener
+from theseus_ci.sandbox.mesh.bootstrap import LOOPBACK, Files, bootstrap, listener
 from theseus_ci.sandbox.mesh.delivery import Delivery
 from theseus_ci.sandbox.mesh.endpoints import EndpointServer
 from theseus_ci.sandbox.mesh.envoy import POLL_SECONDS, Envoy, MeshError, reserve_port
@@ -127,7 +127,7 @@ class Mesh:
         envoy = Envoy(
             proxy.kind,
             files,
-            endpoints_port=endpoints.port,
+            configure=partial(bootstrap, files, endpoints_port=endpoints.port),
             concurrency=self._options.concurrency,
             on_start=self._publish,
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from theseus_ci.sandbox.mesh.bootstrap import LOOPBACK, Files, bootstrap
+from theseus_ci.sandbox.mesh.bootstrap import LOOPBACK, Files
 from theseus_ci.sandbox.processes import (
     SANDBOX_MARKER,
     exited,
@@ -75,15 +75,18 @@ class Envoy:
         name: str,
         files: Files,
         *,
-        endpoints_port: int,
+        configure: Callable[[int], dict[str, Any]],
         concurrency: int,
         on_start: Callable[[], None],
+        node: str = "",
     ) -> None:
+        """`configure`: the static configuration for an admin port; `node`: how it names itself."""
         self.name = name
         self.files = files
         self.admin = ""
         self._binary = envoy_binary()
-        self._endpoints_port = endpoints_port
+        self._configure = configure
+        self._node = node or name
         self._concurrency = concurrency
         self._on_start = on_start
 
@@ -124,10 +127,10 @@ class Envoy:
 
     def _spawn(self, admin_port: int) -> subprocess.Popen[bytes]:
         self.files.admin_address.unlink(missing_ok=True)
-        config = bootstrap(self.files, admin_port, self._endpoints_port)
-        self.files.bootstrap.write_text(json.dumps(config), encoding="utf-8")
+        config = json.dumps(self._configure(admin_port))
+        self.files.bootstrap.write_text(config, encoding="utf-8")
         command = [str(self._binary), "-c", str(self.files.bootstrap)]
-        command += ["--service-node", self.name, "--service-cluster", "sandbox"]
+        command += ["--service-node", self._node, "--service-cluster", "sandbox"]
         command += ["--admin-address-path", str(self.files.admin_address)]
         command += ["--concurrency", str(self._concurrency), "--disable-hot-restart"]
         command += ["--drain-time-s", "1", "--parent-shutdown-time-s", "2"]
