@@ -25,6 +25,8 @@ without script or inline style, so that Jenkins shows it under its default Conte
 Reads the state artefact and the JUnit files; only where there is no artefact is the cluster asked.
 --markdown prints a summary for a pull request or a chat instead."""
 
+PAGE = "index.html"
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
@@ -64,14 +66,17 @@ def _from_cluster(args: argparse.Namespace) -> State:
 
 
 def _write(folder: Path, page: Page) -> Path:
-    """Write all files, the page last: it never names a picture that is not there yet.
+    """Write all files, the page last and whole: it never names a picture that is not there yet.
 
     Pictures of an earlier report that this one does not have are removed.
     """
     files = site(page)
     try:
-        for name in sorted(files, key=lambda name: name == "index.html"):
-            write_whole(folder / name, files[name])
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            if name != PAGE:
+                (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        write_whole(folder / PAGE, files[PAGE])
         for old in folder.glob("latency-*.svg"):
             if old.name not in files:
                 old.unlink()
@@ -80,4 +85,4 @@ def _write(folder: Path, page: Page) -> Path:
             f"cannot write the report to {folder}: {error.strerror}",
             remedy="free disk space or give another place with --output",
         ) from error
-    return folder / "index.html"
+    return folder / PAGE
