@@ -20,7 +20,7 @@ releases a good version through the whole canary flow, then a bad one that passe
 but is slow at half of the traffic. Both go through `theseus-ci run`. Tells what happens as it
 happens, and ends with a table and a picture. Exit code 0 only when the good one was released, the
 bad one was taken back, and no request was lost. The sandbox is taken down at the end."""
-LOWEST_RATE, HIGHEST_RATE = 100.0, 500.0
+LOWEST_RATE, HIGHEST_RATE = 100.0, 400.0
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
