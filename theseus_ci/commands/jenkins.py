@@ -18,7 +18,7 @@ EXAMPLES = """\
 examples:
   theseus-ci jenkins install team/reviews --repository https://git.example.com/reviews.git
   theseus-ci jenkins gates team/reviews
-  theseus-ci jenkins approve team/reviews Promote --parameter REASON=checked
+  theseus-ci jenkins approve team/reviews --gate Promote --parameter REASON=checked
   theseus-ci jenkins watch team/reviews --build --log
   theseus-ci jenkins baseline team/reviews --output baseline.json"""
 WATCH_CODES = """\
@@ -26,7 +26,7 @@ exit codes: 0 SUCCESS; 1 FAILURE or UNSTABLE; 3 ABORTED, NOT_BUILT, or not known
 watching; the build goes on.
 
 example:
-  theseus-ci jenkins watch team/reviews last --log"""
+  theseus-ci jenkins watch team/reviews --number 17 --log"""
 KINDS = {"": "String", "string": "String", "boolean": "Boolean", "choice": "Choice"}
 
 
@@ -122,7 +122,7 @@ def _gates(parser: argparse.ArgumentParser) -> None:
 def _approve(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Parameters that are not given get their defaults.\n\nexample:\n"
-        "  theseus-ci jenkins approve team/reviews Promote --parameter REASON=checked"
+        "  theseus-ci jenkins approve team/reviews --gate Promote --parameter REASON=checked"
     )
     _gate(parser)
     parser.add_argument(
@@ -136,15 +136,13 @@ def _reject(parser: argparse.ArgumentParser) -> None:
 
 
 def _gate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("gate", nargs="?", metavar="GATE", help="its id (default: the only one)")
+    parser.add_argument("--gate", metavar="ID", help="of the gate (default: the only one)")
     _number(parser)
 
 
 def _watch(parser: argparse.ArgumentParser) -> None:
     parser.epilog = WATCH_CODES
-    parser.add_argument(
-        "number", nargs="?", metavar="NUMBER", help="of the build, or last (default: last)"
-    )
+    parser.add_argument("--number", metavar="N", help="of the build, or last (default: last)")
     parser.add_argument("--build", action="store_true", help="start a build and follow that one")
     parser.add_argument(
         "--parameter", action="append", default=[], metavar="NAME=VALUE", help="with --build"

@@ -152,7 +152,7 @@ def _chosen(client: Client, args: argparse.Namespace) -> Gate:
         found = [gate for gate in waiting if gate.id in ids]
     if len(found) > 1:
         listed = ", ".join(f"{gate.id} of build {gate.build}" for gate in found)
-        raise UsageError(f"several gates wait: {listed}", remedy="name one: GATE and --number N")
+        raise UsageError(f"several gates wait: {listed}", remedy="name one: --gate ID --number N")
     if not found:
         build = f"build {args.number} of {args.job}" if args.number else f"no build of {args.job}"
         which = f"the gate {args.gate}" if args.gate else "a gate"

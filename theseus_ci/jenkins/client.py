@@ -44,6 +44,11 @@ class Client:
         self._library = jenkins.Jenkins(address.url)
         self._library.jenkins_request = self._for_library
 
+    @property
+    def user(self) -> str:
+        """Who we are there, for messages."""
+        return self.address.login.user if self.address.login else "anonymous"
+
     def page(self, name: str, number: int) -> str:
         """The build's page, for people."""
         return self.address.url + build_path(name, number)

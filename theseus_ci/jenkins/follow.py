@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -149,7 +150,8 @@ class Follower:
         for gate in found:
             if gate.id not in self._gates:
                 self._tell(f"gate {gate.id} waits for an answer: {_one_line(gate.message)}")
-                self._tell(f"  theseus-ci jenkins approve {job} {gate.id} --number {number}")
+                named = f"{job} --number {number} --gate {shlex.quote(gate.id)}"
+                self._tell(f"  theseus-ci jenkins approve {named}")
         self._gates = {gate.id for gate in found}
 
     def _read_log(self, job: str, number: int) -> None:

@@ -15,6 +15,7 @@ from theseus_ci.jenkins.client import Client
 from theseus_ci.jenkins.errors import (
     AlreadyAnswered,
     JenkinsError,
+    NotAllowed,
     NotFound,
     NotJenkins,
     Unreachable,
@@ -77,7 +78,13 @@ def pending(client: Client, job: str, number: int | None = None) -> list[Gate]:
 
 def of_build(client: Client, job: str, number: int) -> list[Gate]:
     """The gates one build waits at. Raises JenkinsError."""
-    found = client.pending(job, number)
+    try:
+        found = client.pending(job, number)
+    except NotFound as error:
+        raise JenkinsError(
+            f"this Jenkins does not tell what build {number} of {job} waits for (404)",
+            remedy="the Pipeline: REST API plugin is needed",
+        ) from error
     if not found:
         return []
     paused = _paused_since(client, job, number)
@@ -87,13 +94,13 @@ def of_build(client: Client, job: str, number: int) -> list[Gate]:
 def approve(client: Client, gate: Gate, given: Mapping[str, str]) -> dict[str, str | bool]:
     """Let the build go on and return the values of all parameters. Raises JenkinsError."""
     values = complete(gate, given)
-    _answer(gate, lambda: client.proceed(gate.job, gate.build, gate.id, values))
+    _answer(client, gate, lambda: client.proceed(gate.job, gate.build, gate.id, values))
     return values
 
 
 def reject(client: Client, gate: Gate) -> None:
     """Answer no. Raises JenkinsError."""
-    _answer(gate, lambda: client.abort(gate.job, gate.build, gate.id))
+    _answer(client, gate, lambda: client.abort(gate.job, gate.build, gate.id))
 
 
 def complete(gate: Gate, given: Mapping[str, str]) -> dict[str, str | bool]:
@@ -127,7 +134,7 @@ def _value(asked: Asked, given: str | None) -> str | bool:
     return given
 
 
-def _answer(gate: Gate, act: Callable[[], None]) -> None:
+def _answer(client: Client, gate: Gate, act: Callable[[], None]) -> None:
     try:
         act()
     except NotFound as error:
@@ -138,6 +145,11 @@ def _answer(gate: Gate, act: Callable[[], None]) -> None:
     except AlreadyAnswered as error:
         raise AlreadyAnswered(
             f"somebody has already answered gate {gate.id} of build {gate.build}"
+        ) from error
+    except NotAllowed as error:
+        raise NotAllowed(
+            f"{client.user} may not answer gate {gate.id} of build {gate.build}: {error}",
+            remedy="one of its submitters must answer",
         ) from error
     except Unreachable as error:
         raise JenkinsError(
