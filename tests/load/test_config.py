@@ -47,6 +47,7 @@ def test_a_usual_load_is_accepted_without_a_word() -> None:
         (changed(max_rate=float("inf")), "maxRate"),
         (changed(connections=0), "connections"),
         (changed(timeout=Duration(0)), "timeout"),
+        (changed(ramp=Duration(3600)), "ramp"),
         (changed(min_duration=Duration(700)), "minDuration"),
         (changed(max_duration=Duration(0)), "maxDuration"),
         (changed(max_scheduling_error=Duration(0)), "maxSchedulingError"),

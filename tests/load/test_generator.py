@@ -301,12 +301,12 @@ def test_a_server_that_hangs_times_out_and_counts_as_that_slow(serve: Serve) -> 
         if seen.headers["x-version"] == "previous":
             writer.write(OK_ANSWER)
 
-    impatient = changed(timeout=Duration(0.3), connections=10)
+    impatient = changed(timeout=Duration(2), connections=10)
     pairs = measure(target(serve(hang)), impatient, pairs=1)
     candidate = pairs[0].of("candidate")
     assert candidate is not None
     assert set(candidate.outcomes) == {TIMED_OUT}
-    assert min(candidate.judged()) >= 300_000
+    assert min(candidate.judged()) >= 2_000_000
     assert candidate.waited > 0
     assert outcomes(pairs) == {OK: 100, TIMED_OUT: 100}
 

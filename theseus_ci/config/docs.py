@@ -119,7 +119,13 @@ DOCS: dict[str, str] = {
     "Performance.requests": "What is asked for.",
     "Performance.rate": "Requests a second, both versions together (open model).",
     "Performance.maxRate": "Largest rate accepted: a typo must not flood production.",
+    "Performance.arrivals": "constant: evenly spaced. poisson: at random, as independent users "
+    "arrive; rate is their mean.",
+    "Performance.ramp": "The rate rises from nothing for so long; those requests warm both "
+    "versions up and are not judged.",
     "Performance.connections": "Open at once, per version.",
+    "Performance.keepAlive": "false: every request opens a connection of its own, and its latency "
+    "includes that.",
     "Performance.timeout": "Of one request, from its intended moment.",
     "Performance.tls": "How an https entrypoint is verified.",
     "Performance.expectStatus": "Statuses that are no error: 200, 2xx, 200-399 or a list; by "

@@ -12,6 +12,7 @@ from theseus_ci.quantities import Duration, Percentage
 
 FIRST_PASS_REQUESTS = 6_000  # both versions together; judge.latency can say PASS from here on
 LAST_LOOK_REQUESTS = 60_000
+_LONGEST_RAMP = 600.0  # seconds
 WORKABLE_P99 = 0.11  # below it, no verdict on latencies with a common tail within the last look
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -66,7 +67,10 @@ class Performance(_Part, frozen=True):
     requests: tuple[Request, ...]
     rate: float  # requests a second, both versions together
     max_rate: float = 1000.0  # a typo in `rate` must not flood production
+    arrivals: Literal["constant", "poisson"] = "constant"  # poisson: as independent users arrive
+    ramp: Duration = Duration(0)  # the rate rises from nothing at first; those are not judged
     connections: int = 100  # open at once, per version; requests beyond it wait, and that counts
+    keep_alive: bool = True  # False: every request opens, and waits for, a connection of its own
     timeout: Duration = Duration(10)  # of one request, from its intended moment
     tls: LoadTls = LoadTls()
     expect_status: int | str | tuple[int | str, ...] | None = None  # default: below 500
@@ -158,6 +162,8 @@ def _validate_load(performance: Performance) -> Iterator[tuple[str, str]]:
         yield "timeout", "must be above 0"
     if not performance.max_duration > 0:
         yield "maxDuration", "must be above 0"
+    if not 0 <= performance.ramp <= _LONGEST_RAMP:
+        yield "ramp", f"is {performance.ramp}: must be 0s to {Duration(_LONGEST_RAMP)}"
     if performance.min_duration > performance.max_duration:
         yield (
             "minDuration",

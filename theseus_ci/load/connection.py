@@ -23,6 +23,7 @@ class Owner(Protocol):
     """Who lends a connection out."""
 
     expected: frozenset[int]
+    keep_alive: bool
 
     def connected(self, connection: Connection) -> None: ...
 
@@ -34,6 +35,23 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """Writes a request, reads its answer, gives itself back or closes."""
 
+    __slots__ = (
+        "_complete",
+        "_exchange",
+        "_head",
+        "_headers_complete",
+        "_keep",
+        "_owner",
+        "_parser",
+        "_status",
+        "_surplus",
+        "_text",
+        "_transport",
+        "_unexpected",
+        "_write",
+        "idle_since",
+    )
+
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._transport: asyncio.Transport | None = None
@@ -43,22 +61,23 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def _begin_answer(self) -> None:
-        self._head: list[bytes] = []  # what came before the headers were complete
+        self._head = b""  # what came before the headers were complete
         self._headers_complete = False
         self._complete = False
         self._surplus = False
         self._keep = False
         self._status = 0
+        self._unexpected = False  # the status
         self._text = b""
 
     def send(self, exchange: Exchange) -> None:
         """Write a request. The connection must be idle."""
         assert self._exchange is None
-        assert self._transport is not None
         self._exchange = exchange
-        exchange.abandon = self.abandon
-        self._begin_answer()
-        self._transport.write(exchange.payload.data)
+        exchange.carrier = self
+        self._head = self._text = b""
+        self._headers_complete = self._complete = self._unexpected = False
+        self._write(exchange.payload.data)
 
     def abandon(self) -> None:
         """Drop the connection with whatever it carries."""
@@ -70,6 +89,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+        self._write = self._transport.write
         self._owner.connected(self)
 
     def data_received(self, data: bytes) -> None:
@@ -78,7 +98,7 @@ class Connection(asyncio.Protocol):
             self.abandon()  # nobody asked
             return
         if not self._headers_complete:
-            self._head.append(data)
+            self._head += data
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -93,7 +113,7 @@ class Connection(asyncio.Protocol):
         now = time.monotonic_ns()
         self._transport = None
         if self._exchange is not None:
-            head = b"".join(self._head).partition(b"\r\n\r\n")[0]
+            head = self._head.partition(b"\r\n\r\n")[0]
             if exc is None and self._headers_complete and not _FRAMED.search(head):
                 self._finish(now)  # such an answer ends where the connection does
             else:
@@ -112,18 +132,19 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._complete:
             return
-        self._status = self._parser.get_status_code()
-        if self._status < 200:
+        self._status = status = self._parser.get_status_code()
+        if status < 200:
             return
         self._headers_complete = True
+        self._unexpected = status not in self._owner.expected
         exchange = self._exchange
-        if self._status in _NO_BODY or (exchange is not None and exchange.payload.bodyless):
+        if status in _NO_BODY or (exchange is not None and exchange.payload.bodyless):
             self._keep = self._parser.should_keep_alive()
             self._complete = True
             self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
 
     def on_body(self, body: bytes) -> None:
-        if len(self._text) < _MOST_TEXT and self._status not in self._owner.expected:
+        if self._unexpected and len(self._text) < _MOST_TEXT:
             self._text += body[: _MOST_TEXT - len(self._text)]
 
     def on_message_complete(self) -> None:
@@ -137,12 +158,14 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         assert exchange is not None
         self._exchange = None
-        outcome = OK if self._status in self._owner.expected else BAD_STATUS
-        text = self._text.decode("utf-8", "replace")
-        exchange.finish(now, outcome, self._status, text)
+        if self._unexpected:
+            text = self._text.decode("utf-8", "replace")
+            exchange.finish(now, BAD_STATUS, self._status, text)
+        else:
+            exchange.finish(now, OK, self._status)
         if self._transport is None:
             return
-        if self._keep and not self._surplus:
+        if self._keep and not self._surplus and self._owner.keep_alive:
             self.idle_since = now
             self._owner.released(self)
         else:

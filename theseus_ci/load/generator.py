@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterator
 
 from theseus_ci.config.performance import Performance
 from theseus_ci.errors import UsageError
+from theseus_ci.load.arrivals import gaps, ramp
 from theseus_ci.load.pool import Pool
 from theseus_ci.load.session import PairPlan, Session
 from theseus_ci.load.wire import Address, payload, tls_context
@@ -24,7 +27,7 @@ else:
 
 
 class HttpLoadGenerator:
-    """Sends HTTP/1.1 requests at a constant rate, from this process and thread.
+    """Sends HTTP/1.1 requests at their scheduled times, from this process and thread.
 
     The loop runs only while a pair is being waited for; between `LOOKS` requests may be under way
     when a pair is handed out, so the consumer should think long only at those.
@@ -48,6 +51,7 @@ class HttpLoadGenerator:
                 f"rate {performance.rate:g} is beyond maxRate {performance.max_rate:g}"
             )
         loop = new_loop()
+        gc.freeze()  # a collection of everything imported would hold requests up
         try:
             session = loop.run_until_complete(
                 _begin(target, performance, seed, stopped, slice_size)
@@ -58,6 +62,7 @@ class HttpLoadGenerator:
             finally:
                 loop.run_until_complete(session.close())
         finally:
+            gc.unfreeze()
             loop.close()
 
 
@@ -80,11 +85,15 @@ async def _begin(
             bound=performance.connections,
             timeout=performance.timeout,
             expected=performance.expected_statuses(),
+            keep_alive=performance.keep_alive,
         )
         for arm in target.arms
     }
     payloads = {
-        arm.version: [payload(address, arm, request) for request in performance.requests]
+        arm.version: [
+            payload(address, arm, request, keep_alive=performance.keep_alive)
+            for request in performance.requests
+        ]
         for arm in target.arms
     }
     return Session(
@@ -105,7 +114,13 @@ def plan(
     chance = random.Random(seed)
     weights = [request.weight for request in performance.requests]
     kinds = range(len(weights))
+    slices = len(versions)
+    warming = deque(ramp(performance, size, slices * size))
     while True:
         order = versions if chance.random() < 0.5 else versions[::-1]
         choices = array("H", chance.choices(kinds, weights, k=size))
-        yield PairPlan(order, choices)
+        if warming:
+            rising = tuple(warming.popleft() for _ in range(slices))
+            yield PairPlan(order, choices, rising, judged=False)
+        else:
+            yield PairPlan(order, choices, (gaps(performance, chance, size),) * slices)

@@ -29,8 +29,10 @@ class Pool:
         bound: int,
         timeout: float,
         expected: frozenset[int],
+        keep_alive: bool,
     ) -> None:
         self.expected = expected
+        self.keep_alive = keep_alive
         self._loop = loop
         self._places = places
         self._best = 0  # the place that answered last
@@ -46,24 +48,31 @@ class Pool:
         self._closed = False
         self._changed = asyncio.Event()
 
-    def send(self, exchange: Exchange) -> None:
+    def send(self, exchange: Exchange, now: int) -> None:
         """Send now if a connection is free or may be opened, else as soon as one is."""
-        self._drop_stale(time.monotonic_ns())
-        if self._idle:
-            self._idle.pop().send(exchange)
+        idle = self._idle
+        if idle and now - idle[-1].idle_since > _FRESH:
+            self._drop_stale(now)
+        if idle:
+            idle.pop().send(exchange)
+            busy = len(self._open) - len(idle)
         else:
+            self._waiting.append(exchange)
             if len(self._open) + len(self._opening) >= self._bound:
                 exchange.run.waited += 1
-            self._waiting.append(exchange)
-            self._open_as_needed()
-        busy = len(self._open) - len(self._idle) + len(self._waiting)
+            else:
+                self._open_as_needed()
+            busy = len(self._open) + len(self._waiting)
         self._busy_peak = max(self._busy_peak, busy)
 
     def warm(self) -> None:
         """Have as many connections ready as the last slice had in use at once.
 
-        Otherwise the first requests of each slice would pay for connecting.
+        Otherwise the first requests of each slice would pay for connecting. Where each is meant
+        to, there is nothing to do.
         """
+        if not self.keep_alive:
+            return
         self._drop_stale(time.monotonic_ns())
         wanted = min(self._bound, max(_SPARE, self._busy_peak))
         self._busy_peak = 0
@@ -98,11 +107,13 @@ class Pool:
 
     def released(self, connection: Connection) -> None:
         """A connection is free again, or for the first time."""
-        exchange = self._next_waiting()
-        if exchange is None:
+        exchange = self._next_waiting() if self._waiting else None
+        if exchange is not None:
+            connection.send(exchange)
+        elif self.keep_alive:
             self._idle.append(connection)
         else:
-            connection.send(exchange)
+            connection.abandon()  # its request has timed out meanwhile; no other may profit
 
     def lost(self, connection: Connection) -> None:
         """A connection is gone."""

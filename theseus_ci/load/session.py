@@ -27,15 +27,18 @@ _NOTICEABLE = 100_000  # nanoseconds without a running loop that a request in fl
 
 
 class PairPlan(msgspec.Struct, frozen=True):
-    """Which requests go to which version next; the same ones in each slice."""
+    """Which requests go to which version next, and when; the same in each slice."""
 
     order: tuple[Version, ...]
     choices: array[int]
+    gaps: tuple[array[int], ...]  # for each slice, nanoseconds from each request to the next
+    judged: bool = True  # False: only warms the versions up
 
 
 class _PairRun(msgspec.Struct, frozen=True):
     index: int
     runs: tuple[SliceRun, ...]
+    judged: bool
 
     @property
     def complete(self) -> bool:
@@ -71,11 +74,10 @@ class Session:
         self._pending: deque[_PairRun] = deque()
         self._to_send: deque[SliceRun] = deque()
         self._in_flight: deque[Exchange] = deque()  # in the order they time out
-        self._begun = 0  # pairs
-        self._origin = 0  # when request 0 of the current schedule was due
-        self._position = 0  # of the next request in the current schedule
+        self._begun = 0  # pairs that are judged
+        self._due = 0  # when the next request is due
         self._start = 0
-        self._end = 0
+        self._end = 0  # 0 until the versions are warm
         self._ended = False
         self._left = 0  # when the loop last stopped running
         self._keeper = self._loop.call_later(_HOUSEKEEPING, self._keep_house)
@@ -87,10 +89,12 @@ class Session:
             if self._crash is not None:
                 raise self._crash
             if self._stopped():
-                complete = self._begun - len(self._pending)
+                complete = self._begun - sum(pair.judged for pair in self._pending)
                 raise NoData(f"the measurement was stopped after {complete} pairs of slices")
             if self._pending and self._pending[0].complete:
                 done = self._pending.popleft()
+                if not done.judged:
+                    continue
                 self._left = time.monotonic_ns()
                 slices = tuple(run.slice(self._interval) for run in done.runs)
                 return SlicePair(index=done.index, slices=slices)
@@ -117,15 +121,15 @@ class Session:
             for pool in self._pools.values():
                 await pool.settled(_CONNECT)
             self._start = time.monotonic_ns()
-            self._end = self._start + self._longest
             self._begin_schedule()
         elif not self._to_send and not self._pending:
             self._begin_schedule()
         else:
             gap = now - self._left
-            self._origin += gap
+            self._due += gap
             if self._to_send:
-                self._timer.at(self._due())
+                self._to_send[0].note_moved(gap)
+                self._timer.at(self._due)
             if gap > _NOTICEABLE:
                 await self._note_answers_read_late(gap)
 
@@ -139,58 +143,70 @@ class Session:
                 exchange.run.note_delay(exchange.index, gap)
 
     def _begin_schedule(self) -> None:
-        self._origin = time.monotonic_ns() + _LEAD
-        self._position = 0
+        self._due = time.monotonic_ns() + _LEAD
         for pool in self._pools.values():
             pool.warm()
         if self._begin_pair():
-            self._timer.at(self._due())
-
-    def _due(self) -> int:
-        return self._origin + int(self._position * self._interval)
+            self._timer.at(self._due)
 
     def _begin_pair(self) -> bool:
         if self._ended:
             return False
         plan = next(self._plans)
-        runs = tuple(SliceRun(version, plan.choices, self._wake.set) for version in plan.order)
-        self._pending.append(_PairRun(self._begun, runs))
+        runs = tuple(
+            SliceRun(version, plan.choices, gaps, self._payloads[version], self._wake.set)
+            for version, gaps in zip(plan.order, plan.gaps, strict=True)
+        )
+        self._pending.append(_PairRun(self._begun, runs, plan.judged))
         self._to_send.extend(runs)
-        self._begun += 1
+        if plan.judged:
+            self._begun += 1
+            self._end = self._end or self._due + self._longest
         return True
 
     def _send_due(self) -> None:
         """Send everything that is due, then set the timer for the next request."""
         while self._to_send and not self._ended:
-            due = self._due()
-            now = time.monotonic_ns()
-            if due > now:
-                self._timer.at(due)
+            run = self._to_send[0]
+            if not self._send(run, self._pools[run.version]):
                 return
-            if now >= self._end:
+            self._to_send.popleft()
+            if not self._to_send and (self._resting() or not self._begin_pair()):
+                return  # until the next pair is asked for
+
+    def _send(self, run: SliceRun, pool: Pool) -> bool:
+        """Send what is due of a slice; whether that was all of it."""
+        due, gaps, clock = self._due, run.gaps, time.monotonic_ns
+        warm_at = int(run.size * _WARM_FROM)
+        while (position := run.sent) < run.size:
+            now = clock()
+            if due > now:
+                self._due = due
+                self._timer.at(due)
+                return False
+            if self._end and now >= self._end:
                 self._ended = True
                 self._wake.set()
-                return
-            self._send(due, now)
-            if not self._to_send and (self._begun in LOOKS or not self._begin_pair()):
-                return  # rest until the next pair is asked for
+                return False
+            exchange = run.next(due, now)
+            self._in_flight.append(exchange)
+            pool.send(exchange, now)
+            if now - due > _CATCH_UP:
+                run.note_moved(now - due)
+                due = now
+            due += gaps[position]
+            if position == warm_at:
+                self._warm_others(pool)
+        self._due = due
+        return True
 
-    def _send(self, due: int, now: int) -> None:
-        run = self._to_send[0]
-        index = run.note_sent(due, now)
-        exchange = Exchange(run, index, due, self._payloads[run.version][run.choices[index]])
-        self._in_flight.append(exchange)
-        self._pools[run.version].send(exchange)
-        self._position += 1
-        if now - due > _CATCH_UP:
-            self._origin += now - due
-        size = len(run.choices)
-        if run.sent == size:
-            self._to_send.popleft()
-        elif run.sent == int(size * _WARM_FROM):
-            for version, pool in self._pools.items():
-                if version != run.version:
-                    pool.warm()
+    def _resting(self) -> bool:
+        return self._end > 0 and self._begun in LOOKS
+
+    def _warm_others(self, busy: Pool) -> None:
+        for pool in self._pools.values():
+            if pool is not busy:
+                pool.warm()
 
     def _keep_house(self) -> None:
         now = time.monotonic_ns()
@@ -198,10 +214,10 @@ class Session:
         while flying and (flying[0].done or flying[0].due + self._timeout <= now):
             exchange = flying.popleft()
             if not exchange.done:
-                abandon = exchange.abandon
+                carrier = exchange.carrier
                 exchange.finish(now, TIMED_OUT, 0, f"no answer in {self._timeout / 1e9:g} s")
-                if abandon is not None:
-                    abandon()
+                if carrier is not None:
+                    carrier.abandon()
         self._wake.set()
         self._keeper = self._loop.call_later(_HOUSEKEEPING, self._keep_house)
 

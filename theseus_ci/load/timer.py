@@ -7,6 +7,7 @@ distance between two of them. A timerfd wakes the loop within some tens of micro
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -19,8 +20,11 @@ if sys.version_info >= (3, 13):
     def _create() -> int:
         return os.timerfd_create(time.CLOCK_MONOTONIC, flags=os.TFD_NONBLOCK | os.TFD_CLOEXEC)
 
-    def _arm(descriptor: int, moment: int) -> None:
-        os.timerfd_settime_ns(descriptor, flags=os.TFD_TIMER_ABSTIME, initial=moment)
+    def _armed_by(descriptor: int) -> Callable[[int], None]:
+        def arm(moment: int) -> None:
+            os.timerfd_settime_ns(descriptor, flags=os.TFD_TIMER_ABSTIME, initial=moment)
+
+        return arm
 
 else:
     import ctypes
@@ -35,6 +39,8 @@ else:
         _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
 
     _libc = ctypes.CDLL(None, use_errno=True)
+    _settime = _libc.timerfd_settime
+    _settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
     def _checked(result: int) -> int:
         if result < 0:
@@ -45,19 +51,26 @@ else:
     def _create() -> int:
         return _checked(_libc.timerfd_create(_CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC))
 
-    def _arm(descriptor: int, moment: int) -> None:
-        seconds, nanoseconds = divmod(moment, _NANOSECONDS)
-        spec = _TimerSpec(value=_TimeSpec(seconds, nanoseconds))
-        _checked(_libc.timerfd_settime(descriptor, _TIMER_ABSTIME, ctypes.byref(spec), None))
+    def _armed_by(descriptor: int) -> Callable[[int], None]:
+        spec = _TimerSpec()  # one for all calls: making it costs more than the call
+        value, place = spec.value, ctypes.byref(spec)
+
+        def arm(moment: int) -> None:
+            value.seconds, value.nanoseconds = divmod(moment, _NANOSECONDS)
+            _checked(_settime(descriptor, _TIMER_ABSTIME, place, None))
+
+        return arm
 
 
 class Timer:
-    """Calls back from the loop at a moment of the monotonic clock."""
+    """Calls back from the loop at a moment of the monotonic clock, or a little earlier."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
         self._loop = loop
         self._callback = callback
         self._descriptor = _create()
+        self._arm = _armed_by(self._descriptor)
+        self._set = False
         loop.add_reader(self._descriptor, self._fired)
 
     def at(self, moment: int) -> None:
@@ -65,16 +78,22 @@ class Timer:
 
         Replaces what was set before.
         """
-        _arm(self._descriptor, max(moment, 1))  # zero would disarm it
+        self._set = True
+        self._arm(moment if moment > 0 else 1)  # zero would disarm it
 
     def close(self) -> None:
         """Free the descriptor; nothing fires any more."""
         self._loop.remove_reader(self._descriptor)
         os.close(self._descriptor)
+        self._descriptor = -1
 
     def _fired(self) -> None:
-        try:
-            os.read(self._descriptor, 8)
-        except BlockingIOError:  # set anew since the loop was woken
-            return
+        """What fired stays readable until it is read or, one call cheaper, set anew.
+
+        The callback may come early, when the timer was set anew after the loop had been woken.
+        """
+        self._set = False
         self._callback()
+        if not self._set and self._descriptor >= 0:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._descriptor, 8)

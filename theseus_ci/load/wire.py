@@ -71,7 +71,7 @@ class Address(msgspec.Struct, frozen=True, kw_only=True):
         return list(dict.fromkeys((str(entry[4][0]), self.port) for entry in found))
 
 
-def payload(address: Address, arm: Arm, request: Request) -> Payload:
+def payload(address: Address, arm: Arm, request: Request, *, keep_alive: bool = True) -> Payload:
     """The bytes of `request` to `arm`, whose headers win over the request's own."""
     body = request.body.encode()
     headers = {
@@ -79,6 +79,8 @@ def payload(address: Address, arm: Arm, request: Request) -> Payload:
         "user-agent": ("User-Agent", f"theseus-ci/{__version__}"),
         "accept": ("Accept", "*/*"),
     }
+    if not keep_alive:
+        headers["connection"] = ("Connection", "close")
     if body or request.method in _WITH_BODY:
         headers["content-length"] = ("Content-Length", str(len(body)))
     for name, value in (*request.headers.items(), *arm.headers.items()):
