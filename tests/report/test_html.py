@@ -18,11 +18,11 @@ from tests.report import rollouts
 from tests.report.page import Page, audit, rendered, write
 from theseus_ci.cli import main
 from theseus_ci.commands.report_page import page_of
-from theseus_ci.model import Verdict
+from theseus_ci.model import CheckResult, Verdict
 from theseus_ci.report.html import STYLE, site
 from theseus_ci.report.junit import write_report
 from theseus_ci.report.sanitise import sanitise
-from theseus_ci.rollout.state import State
+from theseus_ci.rollout.state import State, encode
 
 HOSTILE = st.text(
     alphabet=st.sampled_from("<>&\"'/=`;:!-{}\\ \n\t\x00\x1b\ud800\ufffea\u00e9"), max_size=60
@@ -219,6 +219,53 @@ def test_without_a_rollout_there_is_no_page(
     assert main(["report"]) == 3
     assert "theseus-ci begin" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_begin_is_not_taken_for_the_rollout_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A workspace that still holds the last rollout's state, and one that holds none."""
+    monkeypatch.chdir(tmp_path)
+    refused = CheckResult(
+        name="checked",
+        verdict=Verdict.ERROR,
+        message="Service web bypasses the mesh",
+        seconds=0.3,
+        expected="set allowUnmeshed: true",
+    )
+    _begin(tmp_path, refused, started=rollouts.STARTED + 1000)
+
+    for state in (None, rollouts.promoted()):
+        if state is not None:
+            (tmp_path / "theseus-state.json").write_bytes(encode(state))
+        assert main(["report"]) == 0
+        page = Page((tmp_path / "reports" / "html" / "index.html").read_text("utf-8"))
+        audit(page, tmp_path / "reports" / "html")
+        assert page.all("h1")[0].text == "The rollout did not begin"
+        assert "Service web bypasses the mesh" in page.all("div", class_="outcome doubt")[0].text
+        assert "set allowUnmeshed: true" in page.section("failed")
+    capsys.readouterr()
+    assert main(["report", "--markdown"]) == 0
+    assert "web-v2" not in capsys.readouterr().out
+
+
+def test_a_begin_that_was_refused_before_is_history(tmp_path: Path) -> None:
+    refused = CheckResult(name="checked", verdict=Verdict.ERROR, message="no", seconds=0.3)
+    _begin(tmp_path, refused, started=rollouts.STARTED - 60)
+
+    assert rendered(rollouts.promoted(), tmp_path).all("h1")[0].text == "web-v2 released"
+
+
+def _begin(folder: Path, result: CheckResult, started: float) -> None:
+    """The report that begin has left."""
+    write_report(
+        folder / "reports" / "begin.xml",
+        service="web",
+        stage="begin",
+        results=[result],
+        started=started,
+        properties={},
+    )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

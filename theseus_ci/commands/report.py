@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from theseus_ci.commands import options
-from theseus_ci.commands.report_page import page_of
+from theseus_ci.commands.report_page import last_moment, page_of
+from theseus_ci.commands.report_refused import refused_begin
 from theseus_ci.commands.session import Session
 from theseus_ci.errors import EXIT_DONE, CannotKnow
 from theseus_ci.report.evidence import read_evidence
@@ -48,15 +49,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    state = read_artefact(Path(args.state)) or _from_cluster(args)
-    steps = tuple(record.id for record in state.steps)
-    page = page_of(state, read_evidence(Path(args.reports), state.rollout, steps))
+    page = _page(args)
     if args.markdown:
         print(markdown(page), end="")
     else:
         folder = Path(args.output) if args.output else Path(args.reports) / "html"
         print(_write(folder, page))
     return EXIT_DONE
+
+
+def _page(args: argparse.Namespace) -> Page:
+    """The rollout's page, or that of a begin which was refused since."""
+    reports = Path(args.reports)
+    state = read_artefact(Path(args.state))
+    refused = refused_begin(reports, after=last_moment(state) if state else 0.0)
+    if refused is not None:
+        return refused
+    state = state or _from_cluster(args)
+    steps = tuple(record.id for record in state.steps)
+    return page_of(state, read_evidence(reports, state.rollout, steps))
 
 
 def _from_cluster(args: argparse.Namespace) -> State:

@@ -20,11 +20,7 @@ from theseus_ci.rollout.state import ENDED, GateAnswer, State, StepRecord
 def page_of(state: State, evidence: Evidence) -> Page:
     """The page of a rollout, as far as it has come."""
     outcome = report_outcome.outcome(state)
-    ended = max(
-        [state.started]
-        + [record.started + record.seconds for record in state.steps]
-        + [entry.at for entry in state.journal]
-    )
+    ended = last_moment(state)
     return Page(
         service=f"{state.namespace}/{state.service}",
         title=outcome.title,
@@ -50,6 +46,15 @@ def page_of(state: State, evidence: Evidence) -> Page:
             *state.notes,
             *(f"Left out of the plan: {one.title}: {one.reason}" for one in state.plan.left_out),
         ),
+    )
+
+
+def last_moment(state: State) -> float:
+    """When the state last heard of the rollout, seconds since the epoch."""
+    return max(
+        [state.started]
+        + [record.started + record.seconds for record in state.steps]
+        + [entry.at for entry in state.journal]
     )
 
 

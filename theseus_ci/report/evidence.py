@@ -22,12 +22,12 @@ def read_evidence(folder: Path, rollout: str, steps: tuple[str, ...]) -> Evidenc
         if path.parent != folder:
             continue
         try:
-            properties, results = read_run(path)
+            run = read_run(path)
         except (OSError, ValueError):
             continue
-        if properties.get("rollout") != rollout:
+        if run.properties.get("rollout") != rollout:
             continue
-        for result in results:
+        for result in run.results:
             evidence = _evidence(result.evidence)
             if evidence:
                 found[step, _name(result.name)] = evidence

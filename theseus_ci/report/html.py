@@ -25,7 +25,7 @@ def site(page: Page) -> dict[str, str]:
     """Texts of the report's files, by name."""
     pictures: dict[str, Picture] = {}
     if any(step.verdict for step in page.steps):
-        pictures["timeline"] = timeline(page.steps, page.candidate)
+        pictures["timeline"] = timeline(page.steps, page.candidate or "the candidate")
     for run in page.runs:
         drawn = distributions(run)
         if drawn is not None:
@@ -72,7 +72,8 @@ def _sections(page: Page, pictures: dict[str, Picture]) -> list[tuple[str, str, 
         found.append(("checks", "Checks", html_checks.all_checks(page.checks)))
     if page.gates:
         found.append(("gates", "Gates", _gates(page.gates)))
-    found.append(("changes", "Changes in the cluster", _changes(page.objects, page.journal)))
+    if page.objects or page.journal:
+        found.append(("changes", "Changes in the cluster", _changes(page.objects, page.journal)))
     if page.notes:
         notes = tag("ul", *(tag("li", note) for note in page.notes))
         found.append(("notes", "Notes", notes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
@@ -27,8 +28,16 @@ def read_junit(path: Path) -> list[CheckResult]:
     return _results(_root(path))
 
 
-def read_run(path: Path) -> tuple[dict[str, str], list[CheckResult]]:
-    """Return the properties of the file's suites, and its cases; raises as `read_junit` does."""
+class Run(NamedTuple):
+    """A file written by `junit.write_report`."""
+
+    properties: dict[str, str]
+    timestamp: str  # of its first suite, UTC, as ISO 8601 without a zone
+    results: list[CheckResult]
+
+
+def read_run(path: Path) -> Run:
+    """Return the file's suites as one; raises as `read_junit` does."""
     root = _root(path)
     suites = [root] if root.tag == "testsuite" else root.findall("testsuite")
     properties = {
@@ -36,7 +45,8 @@ def read_run(path: Path) -> tuple[dict[str, str], list[CheckResult]]:
         for suite in suites
         for entry in suite.findall("properties/property")
     }
-    return properties, _results(root)
+    timestamps = [suite.get("timestamp", "") for suite in suites]
+    return Run(properties, next(iter(timestamps), ""), _results(root))
 
 
 def _root(path: Path) -> Element:

@@ -26,14 +26,10 @@ _MENTION = re.compile(r"@(?=\w)")
 
 def markdown(page: Page) -> str:
     """The summary; ends with a newline."""
-    versions = f"{_code(page.previous)} → {_code(page.candidate)}"
-    if not page.previous:
-        versions = f"{_code(page.candidate)}, the first version"
     parts = [
         f"### {MARKS[page.tone]} {_text(page.title)}",
         _text(page.outcome),
-        f"**Service** {_code(page.service)} · **versions** {versions} · "
-        f"**took** {duration(page.seconds)}",
+        f"**Service** {_code(page.service)} · {_versions(page)}**took** {duration(page.seconds)}",
         _next(page),
         _steps(page.steps),
         *(_failure(group, check) for group, check in page.failures),
@@ -41,6 +37,14 @@ def markdown(page: Page) -> str:
         *(f"- {_text(note)}" for note in page.notes),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _versions(page: Page) -> str:
+    if not page.candidate:
+        return ""
+    if not page.previous:
+        return f"**version** {_code(page.candidate)}, the first one · "
+    return f"**versions** {_code(page.previous)} → {_code(page.candidate)} · "
 
 
 def _next(page: Page) -> str:

@@ -143,8 +143,8 @@ class Page:
     outcome: str  # a sentence
     next: tuple[str, ...]  # sentences
     next_command: str
-    previous: str
-    candidate: str
+    previous: str  # "" where there is none
+    candidate: str  # "" where it is not known
     facts: tuple[tuple[str, str], ...]
     started: float
     seconds: float
