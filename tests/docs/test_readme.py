@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from theseus_ci.cli import COMMANDS, STAGES
+from theseus_ci.commands.catalogue import COMMANDS, STAGES
 from theseus_ci.commands.reference import filled
 from theseus_ci.errors import (
     EXIT_BAD_RELEASE,

@@ -79,6 +79,12 @@ def test_a_candidate_ten_times_slower_does_not_become_a_baseline() -> None:
     assert judge.baseline(pairs(world(slower=10.0), 1), SERVICE).verdict is Verdict.FAIL
 
 
+def test_small_slices_do_not_end_a_run_before_anything_can_be_said() -> None:
+    """At 10 requests a slice the first look comes after 150 of them: too few to judge by."""
+    outcome = judge.compare(pairs(world(slower=10.0, size=10), 1), SERVICE)
+    assert outcome.verdict is Verdict.FAIL
+
+
 def test_a_failing_candidate_fails_whatever_its_latency() -> None:
     outcome = judge.compare(pairs(world(failing=0.5), 1), SERVICE)
     assert outcome.verdict is Verdict.FAIL

@@ -116,6 +116,28 @@ def _save_first(store: StateStore, lease: Lease, state: State) -> None:
         raise
 
 
+def _record(session: Session, state: State, started: float) -> StepRecord:
+    return StepRecord(
+        id="begin",
+        verdict=Verdict.PASS,
+        summary=f"rollout {state.rollout} has begun; {len(state.plan.steps)} steps are planned",
+        started=started,
+        seconds=session.clock.now() - started,
+        weight=0,
+    )
+
+
+def _keep(state: State, store: StateStore, lease: Lease) -> None:
+    """Save the state for the first time; when it cannot be kept, the lease must not stay."""
+    try:
+        store.create(state)
+    except Interrupted:
+        raise  # no time for more: a rollback finds lease and state, whatever has become of them
+    except TheseusError:
+        lease.release(state.rollout)
+        raise
+
+
 def _keep_stdin(folder: Path) -> str:
     """Write the manifest on the standard input to a file: later stages read it again.
 

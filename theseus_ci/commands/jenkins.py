@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from theseus_ci.errors import UsageError
@@ -126,7 +127,11 @@ def _approve(parser: argparse.ArgumentParser) -> None:
     )
     _gate(parser)
     parser.add_argument(
-        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="what the gate asks"
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="what the gate asks; NAME alone takes the variable of that name",
     )
 
 
@@ -145,7 +150,11 @@ def _watch(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--number", metavar="N", help="of the build, or last (default: last)")
     parser.add_argument("--build", action="store_true", help="start a build and follow that one")
     parser.add_argument(
-        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="with --build"
+        "--parameter",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="with --build; NAME alone takes the variable of that name",
     )
     parser.add_argument("--log", action="store_true", help="print its log to the standard output")
     times: tuple[tuple[str, Duration, str], ...] = (
@@ -170,13 +179,21 @@ def _baseline(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def pairs(texts: list[str]) -> dict[str, str]:
-    """`NAME=VALUE` arguments. Raises UsageError."""
+def pairs(texts: list[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """`NAME=VALUE` arguments; `NAME` alone takes the environment's value, for what is secret.
+
+    Raises UsageError.
+    """
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"--parameter {name or '…'}: write it as NAME=VALUE")
+        if not equals:
+            value = environment.get(name, "")
+        if not name or not (equals or name in environment):
+            raise UsageError(
+                f"--parameter {name or '…'} has no value",
+                remedy="write it as NAME=VALUE, or as NAME with the value in the variable NAME",
+            )
         if name in found:
             raise UsageError(f"--parameter {name} is given twice")
         found[name] = value
@@ -196,7 +213,7 @@ def without_login(url: str, option: str) -> str:
 def job_parameters(texts: list[str]) -> list[tuple[str, str, tuple[str, ...]]]:
     """`NAME[:KIND]=DEFAULT` arguments as name, kind, values. Raises UsageError."""
     found = []
-    for key, value in pairs(texts).items():
+    for key, value in pairs(texts, {}).items():
         name, _, word = key.partition(":")
         kind = KINDS.get(word.lower())
         if kind is None or not re.fullmatch(r"\w[\w.-]*", name):

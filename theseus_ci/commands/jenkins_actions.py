@@ -125,7 +125,7 @@ def _as_json(gate: Gate) -> dict[str, object]:
 
 
 def _approve(client: Client, args: argparse.Namespace) -> int:
-    given = pairs(args.parameter)
+    given = pairs(args.parameter, os.environ)
     gate = _chosen(client, args)
     values = gates.approve(client, gate, given)
     print(f"approved {gate.id} of build {gate.build} of {gate.job}")
@@ -203,7 +203,7 @@ def _watch(client: Client, args: argparse.Namespace, clock: SystemClock) -> int:
 def _build_parameters(args: argparse.Namespace) -> dict[str, str]:
     if args.number is not None:
         raise UsageError("--build starts a new build: its number is not known beforehand")
-    return pairs(args.parameter)
+    return pairs(args.parameter, os.environ)
 
 
 def _which(client: Client, args: argparse.Namespace) -> int:

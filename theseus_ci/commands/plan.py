@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from theseus_ci.commands import options
+from theseus_ci.commands.pipeline_steps import pipeline_step
 from theseus_ci.commands.session import Session
 from theseus_ci.commands.stage import load_stage, step_arguments
 from theseus_ci.config.load import config_from_dict
@@ -68,13 +69,17 @@ def _act(session: Session) -> int:
 
 
 def _facts(state: State) -> dict[str, Any]:
+    """The plan, and with each step how a pipeline runs it."""
+    plan, config = plan_to_dict(state.plan), config_from_dict(state.config)
+    for listed, step in zip(plan["steps"], state.plan.steps, strict=True):
+        listed.update(pipeline_step(step, config))
     return {
         "service": state.service,
         "namespace": state.namespace,
         "previous": state.previous.deployment if state.previous else None,
         "candidate": state.candidate.deployment,
         "notes": state.notes,
-        **plan_to_dict(state.plan),
+        **plan,
     }
 
 

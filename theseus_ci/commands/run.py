@@ -83,6 +83,8 @@ def _act(session: Session) -> int:
 def _follow_plan(session: Session, rollout: Rollout) -> int:
     _refuse_unanswerable(session, rollout)
     plan = rollout.state.plan
+    for name in {step.command[0] for step in plan.steps} - {"begin"} | {"rollback"}:
+        load_stage(name)  # now: an upgrade in place must not change the program half way
     steps = [step for step in plan.steps if step.command[0] != "begin"]
     session.console.follow()
     for number, step in enumerate(steps, start=1):

@@ -116,13 +116,18 @@ class _Trial:
                 return True  # nothing to compare with, and it will not come
             look = self._latency.look(last=False)
             findings.append(look.finding)
-        if Finding.FAIL in findings:
+        if Finding.FAIL in findings and (findings[0] is Finding.FAIL or self._enough_answers()):
             self._look = look
             return True
         if may_pass and self._count >= PASS_PAIRS and set(findings) == {Finding.PASS}:
             self._look = look
             return True
         return False
+
+    def _enough_answers(self) -> bool:
+        """Whether a verdict by latency may be spoken already: see LEAST."""
+        sides = [self._candidate, self._previous] if self._previous else [self._candidate]
+        return all(sum(len(one.judged()) for one in slices) >= LEAST for slices in sides)
 
     def judgement(self, *, exhausted: bool) -> Judgement:
         """What it all says. Raises errors.NoData when that is nothing."""
