@@ -9,6 +9,7 @@ from theseus_ci.report.figures import duration
 from theseus_ci.report.html_parts import verdict
 from theseus_ci.report.markup import Html, join, tag
 from theseus_ci.report.page_model import Check, Page, StepChecks
+from theseus_ci.report.sanitise import sanitise
 
 
 def failures(page: Page) -> Html:
@@ -57,7 +58,7 @@ def _parts(check: Check) -> list[Html]:
         ("Evidence", check.evidence),
         ("To repeat it", check.repeat),
     ):
-        clean = text.strip("\n")
+        clean = sanitise(text).strip("\n")
         if clean.strip():
             found.append(tag("p", title, class_="label"))
             label = f"{title}, {check.name}"
