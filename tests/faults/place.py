@@ -6,13 +6,16 @@ The two versions take turns, so that a release which got through is the start of
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.e2e import app
 from tests.e2e.api import Api, Object
-from tests.e2e.world import World
+from tests.e2e.world import COMMAND, Running, World
+from tests.faults.proxy import Proxy
 from theseus_ci.sandbox.cluster import Sandbox
 
 STAMP = "theseus-ci.io/"
@@ -57,8 +60,7 @@ class Place(World):
         self.candidate = "v2" if self.running == "v1" else "v1"
         manifest = [app.candidate(self.candidate)]
         self.configure(manifest, flow=short_flow(), smoke=SMOKE, performance=None, waits=WAITS)
-        for name in ("theseus-state.json",):
-            (self.folder / name).unlink(missing_ok=True)
+        (self.folder / "theseus-state.json").unlink(missing_ok=True)
 
     def workspace(self, *, whole: bool = False) -> Path:
         """A fresh folder of another agent: theseus.yaml alone, or all that the repository has."""
@@ -67,6 +69,38 @@ class Place(World):
         for name in ("theseus.yaml", *(("candidate.yaml", "flow.yaml") if whole else ())):
             (folder / name).write_bytes((self.folder / name).read_bytes())
         return folder
+
+    def start_through(self, proxy: Proxy, *arguments: str, folder: Path | None = None) -> Running:
+        """Start a command whose requests go through the proxy."""
+        process = subprocess.Popen(
+            [COMMAND, *arguments],
+            cwd=folder or self.folder,
+            env={**os.environ, "KUBECONFIG": str(proxy.kubeconfig)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._running.append(process)
+        return Running(process)
+
+    def follow(self, *steps: str) -> None:
+        """Run commands one after the other, each as a process of its own."""
+        for step in steps:
+            self.theseus(*step.split())
+
+    def stamps(self) -> dict[str, str]:
+        """Generation of the stamp on every object that bears one."""
+        found = {}
+        for name, obj in self.dump().items():
+            value = (obj["metadata"].get("annotations") or {}).get(f"{STAMP}rollout.web")
+            if value:
+                found[name] = value.rpartition("/")[2]
+        return found
+
+    def generation(self) -> int:
+        """How often a process was taken for dead, and once."""
+        return int(self.get("Lease", "theseus-web")["spec"]["leaseTransitions"])
 
     def not_as(self, before: dict[str, Object]) -> list[str]:
         """Which objects are not what they were."""

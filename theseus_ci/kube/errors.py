@@ -42,6 +42,8 @@ def translate(
     if status == 409:
         exists = reason == "AlreadyExists"
         return AlreadyExists(f"{what}: {message}") if exists else StaleObject(f"{what}: {message}")
+    if status == 404 and verb in ("update", "patch"):
+        return StaleObject(f"{what}: the object is gone")
     if status == 401:
         return ClusterUnavailable(
             f"{what}: {server} does not accept these credentials (401 {message})",
