@@ -191,8 +191,11 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     versions: dict[Version, Measurement]
 
 
-def read_baseline(path: Path) -> dict[str, Measurement]:
-    """The measurements in a baseline file, by version. Raises StateError, naming the file."""
+def read_baseline(path: Path, *, service: str = "") -> dict[str, Measurement]:
+    """The measurements in a baseline file, by version.
+
+    Raises StateError, naming the file, also when it is another service's than `service`.
+    """
     remedy = "fetch it again: theseus-ci jenkins baseline JOB --output FILE"
     try:
         data = path.read_bytes()
@@ -204,6 +207,8 @@ def read_baseline(path: Path) -> dict[str, Measurement]:
         raise StateError(f"cannot read {path}: {error.strerror}", remedy=remedy) from error
     except (msgspec.DecodeError, AttributeError, UnicodeDecodeError) as error:
         raise StateError(f"{path} is no baseline: {error}", remedy=remedy) from error
+    if service and found.service != service:
+        raise StateError(f"{path} is a baseline of {found.service}, not of {service}")
     if not found.versions:
         raise StateError(f"{path} holds no measurement", remedy=remedy)
     return {str(version): measured for version, measured in found.versions.items()}

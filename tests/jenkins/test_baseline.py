@@ -90,7 +90,10 @@ def test_several_services(jenkins: StandIn, run: Run, tmp_path: Path) -> None:
     said = run("baseline", "team/app", code=3).stderr
     assert "promoted several services: details, reviews" in said
     run("baseline", "team/app", "--service", "details")
-    assert read_baseline(tmp_path / "baseline.json")["candidate"].quantiles["p50"] == 0.02
+    path = tmp_path / "baseline.json"
+    assert read_baseline(path, service="details")["candidate"].quantiles["p50"] == 0.02
+    with pytest.raises(StateError, match="is a baseline of details, not of reviews"):
+        read_baseline(path, service="reviews")
 
 
 def test_a_damaged_state_is_passed_over_and_named(jenkins: StandIn, run: Run) -> None:

@@ -161,7 +161,7 @@ def test_the_answer_is_lost_on_its_way(jenkins: StandIn, run: Run) -> None:
         ("REASONS=x", "asks for no 'REASONS'"),
         ("NOTIFY=maybe", "NOTIFY is true or false"),
         ("NEXT=third", "choose one of: half, all"),
-        ("NEXT", "write it as NAME=VALUE"),
+        ("NEXT", "--parameter NEXT has no value"),
     ],
 )
 def test_wrong_parameters_answer_nothing(
@@ -183,7 +183,7 @@ def test_secret_parameters(jenkins: StandIn, run: Run) -> None:
         run("gates", "team/app"),
         run("gates", "team/app", "--json"),
         run("approve", "team/app", code=2),
-        run("approve", "team/app", "--parameter", "PIN=hunter2"),
+        run("approve", "team/app", "--parameter", "PIN", PIN="hunter2"),
     ):
         assert "hunter2" not in done.stdout + done.stderr
     assert jenkins.answers == [("Promote", "proceed", {"PIN": "hunter2"})]
@@ -194,3 +194,10 @@ def test_without_the_rest_api_plugin(jenkins: StandIn, run: Run) -> None:
     jenkins.wfapi = False
     said = run("gates", "team/app", code=3).stderr
     assert "Pipeline: REST API" in said
+
+
+def test_a_time_that_cannot_be_told(jenkins: StandIn, run: Run) -> None:
+    build = waiting(7, Input("Promote", "go?"))
+    build.nodes.clear()
+    job(jenkins, build)
+    assert run("gates", "team/app").stdout.startswith("Promote  build 7\n  go?\n")

@@ -96,6 +96,19 @@ def test_inline_script_is_replaced(jenkins: StandIn, run: Run) -> None:
     assert saved(jenkins, "app").find("definition/script") is None
 
 
+def test_passwords_of_others_are_not_shown(jenkins: StandIn, run: Run) -> None:
+    run("install", "app", "--repository", "https://git.example.com/a.git")
+    item = jenkins.items["app"]
+    item.xml = item.xml.replace("https://git", "https://bob:hunter2@git").replace(
+        "<triggers", "<authToken>hunter3</authToken><triggers"
+    )
+    done = run("install", "app", "--repository", "https://git.example.com/a.git")
+    assert "-          <url>https://***@git.example.com/a.git</url>" in done.stdout
+    assert "hunter" not in done.stdout
+    assert saved(jenkins, "app").findtext("authToken") == "hunter3"
+    assert "bob" not in item.xml
+
+
 def test_what_is_no_pipeline_is_left_alone(jenkins: StandIn, run: Run) -> None:
     jenkins.items["app"] = Item("hudson.model.FreeStyleProject", "<project/>")
     arguments = ("--repository", "https://git.example.com/a.git")

@@ -165,6 +165,13 @@ def test_a_cancelled_queue_item(jenkins: StandIn, run: Run) -> None:
     assert "was cancelled" in run("watch", "app", "--build", *FAST, code=3).stderr
 
 
+def test_nobody_knows_whether_it_was_queued(jenkins: StandIn, run: Run) -> None:
+    job(jenkins)
+    jenkins.faults.extend(["", "", "reset"])  # parameters, crumb, build
+    said = run("watch", "app", "--build", *FAST, code=3).stderr
+    assert "whether a build was queued is unknown" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

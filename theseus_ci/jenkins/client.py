@@ -19,7 +19,7 @@ import requests
 
 from theseus_ci.errors import UsageError
 from theseus_ci.jenkins.address import Address
-from theseus_ci.jenkins.errors import NotFound, NotJenkins
+from theseus_ci.jenkins.errors import JenkinsError, NotFound, NotJenkins, Unreachable
 from theseus_ci.jenkins.transport import Transport, parse_json
 
 XML = {"Content-Type": "application/xml; charset=utf-8"}
@@ -142,7 +142,13 @@ class Client:
                 remedy=f"it has: {', '.join(known) or 'none (yet: the first build may add some)'}",
             )
         method = "buildWithParameters" if known else "build"  # Jenkins insists on the right one
-        answer = self._post(f"{job_path(name)}{method}", data=values)
+        try:
+            answer = self._post(f"{job_path(name)}{method}", data=values)
+        except Unreachable as error:
+            raise JenkinsError(
+                f"{error}; whether a build was queued is unknown",
+                remedy=f"look before you start another: {self.address.url}{job_path(name)}",
+            ) from error
         item = urlsplit(answer.headers.get("Location", "")).path.rstrip("/").rpartition("/")[2]
         if not item.isdigit():
             raise NotJenkins(f"job {name}: Jenkins does not tell which queue item it made")

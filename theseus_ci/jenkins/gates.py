@@ -205,7 +205,11 @@ def _paused_since(client: Client, job: str, number: int) -> dict[str, float]:
     for stage in described.get("stages") or []:
         if stage.get("status") != PAUSED:
             continue
-        for node in client.stage(job, number, str(stage["id"])).get("stageFlowNodes") or []:
+        try:
+            nodes = client.stage(job, number, str(stage["id"])).get("stageFlowNodes")
+        except NotFound:  # an older plugin, or answered this very moment: only the time is lost
+            continue
+        for node in nodes or []:
             if node.get("status") == PAUSED and "startTimeMillis" in node:
                 message = str(node.get("parameterDescription") or node.get("name") or "")
                 found[message] = float(node["startTimeMillis"]) / 1000

@@ -21,6 +21,7 @@ FROM_SCM = "org.jenkinsci.plugins.workflow.cps.CpsScmFlowDefinition"
 GIT = "hudson.plugins.git.GitSCM"
 _PARAMETERS = "hudson.model.ParametersDefinitionProperty"
 _HEADER = "<?xml version='1.1' encoding='UTF-8'?>\n"  # as Jenkins writes it
+_SECRET = re.compile(r"(?<=://)[^/@\s<]+(?=@)|(?<=<authToken>)[^<]+")
 _DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 FOLDER = f"""{_HEADER}<com.cloudbees.hudson.plugins.folder.Folder>
   <properties/>
@@ -94,7 +95,7 @@ def applied(job: PipelineJob, existing: str | None) -> str:
 
 
 def difference(before: str | None, after: str, name: str) -> str:
-    """A unified diff for people; "" when both mean the same."""
+    """A unified diff for people, without passwords in URLs; "" when both mean the same."""
     old = pretty(parsed(before)) if before is not None else ""
     lines = difflib.unified_diff(
         old.splitlines(),
@@ -103,7 +104,7 @@ def difference(before: str | None, after: str, name: str) -> str:
         f"{name}/config.xml (wanted)",
         lineterm="",
     )
-    return "\n".join(lines)
+    return "\n".join(_SECRET.sub("***", line) for line in lines)
 
 
 def parsed(xml: str) -> Element:

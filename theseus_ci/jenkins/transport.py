@@ -163,17 +163,13 @@ class Transport:
             f"{what}: not found (404)", remedy="or hidden from this user: Jenkins tells no more"
         )
 
-    def _redirected(self, answer: requests.Response, what: str) -> JenkinsError | None:
+    def _redirected(self, answer: requests.Response, what: str) -> JenkinsError:
         target = urljoin(str(answer.url), answer.headers.get("Location", ""))
         there = urlsplit(target)
-        here = urlsplit(self.address.url)
-        same = there.netloc.rpartition("@")[2] == here.netloc and there.scheme == here.scheme
         if re.search(r"login|signin|sso|oauth|saml|securityRealm", there.path, re.IGNORECASE):
             return Unauthorised(
                 f"{what}: sent to a login page ({there.hostname}{there.path})", remedy=HOW_TO_LOG_IN
             )
-        if same and answer.request.method == "POST":
-            return None  # done; a browser would now be shown this page
         return NotJenkins(
             f"{what}: redirected to {there.scheme}://{there.hostname}{there.path}",
             remedy="set JENKINS_URL to the URL at which Jenkins itself answers",
