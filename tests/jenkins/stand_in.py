@@ -11,6 +11,7 @@ import base64
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -435,12 +436,16 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(jenkins: StandIn) -> Iterator[StandIn]:
+def serving(jenkins: StandIn, tls: ssl.SSLContext | None = None) -> Iterator[StandIn]:
     """The stand-in on a free loopback port, until the block ends."""
     handler = type("Bound", (Handler,), {"jenkins": jenkins})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
-    jenkins.url = f"http://127.0.0.1:{server.server_port}{ROOT}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
+    jenkins.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}{ROOT}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

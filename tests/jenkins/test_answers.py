@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.jenkins.conftest import Run
 from tests.jenkins.jobs import JOB_CLASS, Build, Frame, Item
-from tests.jenkins.stand_in import TOKEN, USER, StandIn
+from tests.jenkins.stand_in import TOKEN, USER, StandIn, serving
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +72,31 @@ def test_nothing_listens(run: Run) -> None:
         said = run("gates", "app", code=3, JENKINS_URL=f"http://127.0.0.1:{port}/").stderr
     assert "Connection refused" in said
     assert " at 0x" not in said
+
+
+def test_tls_of_an_own_authority(run: Run, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    with serving(StandIn(), context) as secured:
+        secured.items["app"] = Item(JOB_CLASS, "<flow-definition/>")
+        said = run("gates", "app", code=3, JENKINS_URL=secured.url).stderr
+        assert "no trusted TLS connection" in said
+        assert "REQUESTS_CA_BUNDLE=FILE" in said
+        assert not secured.seen
+        run("gates", "app", JENKINS_URL=secured.url, REQUESTS_CA_BUNDLE=str(bundle))
+
+
+def test_a_proxy_that_is_not_there(run: Run) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        proxy = f"http://127.0.0.1:{free.getsockname()[1]}"
+        said = run(
+            "gates", "app", code=3, JENKINS_URL="http://jenkins.example.com/", HTTP_PROXY=proxy
+        ).stderr
+    assert "the proxy did not let us through to jenkins.example.com" in said
 
 
 def test_no_tls_there(jenkins: StandIn, run: Run) -> None:

@@ -101,8 +101,8 @@ class Transport:
             answer._content = _read(answer, what)
         except requests.exceptions.SSLError as error:
             raise JenkinsError(
-                f"{what}: the TLS certificate of {host} is not trusted: {_cause(error)}",
-                remedy="name its issuer's certificates: REQUESTS_CA_BUNDLE=FILE",
+                f"{what}: no trusted TLS connection to {host}: {_cause(error)}",
+                remedy="with an authority of your own: REQUESTS_CA_BUNDLE=FILE",
             ) from None
         except requests.exceptions.ProxyError as error:
             raise Unreachable(
