@@ -76,6 +76,7 @@ INPUTS: dict[str, Input] = {
     "no entrypoint": Input(("entrypoint",), keys={"entrypoint": None}),
 }
 
+
 @pytest.mark.parametrize("name", INPUTS)
 def test_input_that_cannot_be_carried_out(steady: World, name: str) -> None:
     given = INPUTS[name]
@@ -129,7 +130,9 @@ SITUATIONS: dict[str, Situation] = {
         ("Flagger", "Canary web"),
         objects=(
             app.custom(
-                "flagger.app/v1beta1", "Canary", {"targetRef": {"kind": "Deployment", "name": "web-v1"}}
+                "flagger.app/v1beta1",
+                "Canary",
+                {"targetRef": {"kind": "Deployment", "name": "web-v1"}},
             ),
         ),
     ),

@@ -64,7 +64,6 @@ KILLED_AT = (
     "dark route to the candidate: edit VirtualService",
     "create HorizontalPodAutoscaler",
     "candidate's weight to 10 %: edit VirtualService",
-    "raise web-v2 to 2 replicas",
     "candidate's weight to 100 %: edit VirtualService",
     "previous version out of the routes: edit VirtualService",
     "lower the minimum of autoscaler web-v1",

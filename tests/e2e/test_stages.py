@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.e2e import app
 from tests.e2e.world import World
 from tests.report import junit_plugin

@@ -23,6 +23,7 @@ from theseus_ci.demo.traffic import Request, read_requests
 from theseus_ci.sandbox.cluster import Sandbox
 
 COMMAND = Path(sys.executable).with_name("theseus-ci")
+USERS = (sys.executable, "-m", "theseus_ci.demo.traffic")
 DEADLINE_SECONDS = 60.0
 T = TypeVar("T")
 
@@ -103,9 +104,11 @@ class World:
         self.api.delete(obj["kind"], self.namespace, name)
         if obj["kind"] == "Deployment":
             until(
-                lambda: not any(
-                    pod["metadata"]["name"].startswith(f"{name}-")
-                    for pod in self.api.list("Pod", self.namespace)
+                lambda: (
+                    not any(
+                        pod["metadata"]["name"].startswith(f"{name}-")
+                        for pod in self.api.list("Pod", self.namespace)
+                    )
                 ),
                 f"the pods of {name} are gone",
             )
@@ -246,14 +249,6 @@ class World:
             **(extra or {}),
         }
 
-    def follow_until(self, command: tuple[str, ...], *, keep: bool = False) -> None:
-        """Run the steps of the plan before the one with that command, each as a process."""
-        for step in self.planned():
-            if tuple(step) == command:
-                return
-            self.theseus(*step)
-        raise AssertionError(f"the plan has no step {command}")
-
     def planned(self) -> list[tuple[str, ...]]:
         flow = yaml.safe_load((self.folder / "flow.yaml").read_text())
         return [app.command_of(step) for step in flow["steps"]]
@@ -266,8 +261,13 @@ class World:
         recorded: list[Request] = []
         out = self.folder / "traffic.csv"
         process = subprocess.Popen(
-            [sys.executable, "-m", "theseus_ci.demo.traffic", "--url", self.sandbox.gateway]
-            + ["--host", self.host, "--rate", str(rate), "--out", str(out)],
+            [
+                *USERS,
+                f"--url={self.gateway}",
+                f"--host={self.host}",
+                f"--rate={rate}",
+                f"--out={out}",
+            ],
             stdout=subprocess.DEVNULL,
             text=True,
         )

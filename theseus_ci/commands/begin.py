@@ -12,7 +12,7 @@ import msgspec
 
 from theseus_ci.commands import options
 from theseus_ci.commands.session import Session
-from theseus_ci.errors import EXIT_DONE, LeaseLost, TheseusError
+from theseus_ci.errors import EXIT_DONE, Forbidden, LeaseLost, Rejected, TheseusError
 from theseus_ci.model import CheckResult, Verdict
 from theseus_ci.preflight.begin import prepare
 from theseus_ci.report.junit import write_report
@@ -72,6 +72,8 @@ def begin(session: Session) -> Rollout | None:
             session.console.log(f"rollout {running.rollout} has begun already: nothing to do")
             return None
         lease.take(state.rollout, session.world.holder)
+        state.steps.append(_record(session, state, started))
+        _save_first(session, store, lease, state)
     except TheseusError as error:
         _report(session, config.service, error, started)
         raise
@@ -80,18 +82,6 @@ def begin(session: Session) -> Rollout | None:
         f"begin: {state.service}: {state.previous.deployment if state.previous else 'nothing'} → "
         f"{state.candidate.deployment}, {len(state.plan.steps)} steps, rollout {state.rollout}"
     )
-    summary = f"rollout {state.rollout} has begun; {len(state.plan.steps)} steps are planned"
-    state.steps.append(
-        StepRecord(
-            id="begin",
-            verdict=Verdict.PASS,
-            summary=summary,
-            started=started,
-            seconds=session.clock.now() - started,
-            weight=0,
-        )
-    )
-    _save_first(store, lease, state)
     _report(session, config.service, None, started)
     rollout = Rollout(session.world, state, config, store)
     rollout.lease = lease
@@ -102,12 +92,16 @@ def begin(session: Session) -> Rollout | None:
     return rollout
 
 
-def _save_first(store: StateStore, lease: Lease, state: State) -> None:
-    """Put the state beside the lease; leave neither without the other. Raises LeaseLost."""
+def _save_first(session: Session, store: StateStore, lease: Lease, state: State) -> None:
+    """Put the state beside the lease; leave neither without the other. Raises what the cluster
+    says: LeaseLost, Forbidden."""
     try:
         store.create(state)
-    except LeaseLost:
+    except (LeaseLost, Forbidden, Rejected):  # certainly not created
         lease.release(state.rollout)
+        raise
+    except TheseusError:  # perhaps created: this rollout may have begun
+        session.state = state
         raise
     try:
         lease.confirm(state.rollout)
@@ -125,17 +119,6 @@ def _record(session: Session, state: State, started: float) -> StepRecord:
         seconds=session.clock.now() - started,
         weight=0,
     )
-
-
-def _keep(state: State, store: StateStore, lease: Lease) -> None:
-    """Save the state for the first time; when it cannot be kept, the lease must not stay."""
-    try:
-        store.create(state)
-    except Interrupted:
-        raise  # no time for more: a rollback finds lease and state, whatever has become of them
-    except TheseusError:
-        lease.release(state.rollout)
-        raise
 
 
 def _keep_stdin(folder: Path) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from theseus_ci.model import Object
 from theseus_ci.ports import Clock, Cluster
 
-WATCH_SECONDS = 10.0  # one watch; between two of them the lease is renewed
+WATCH_SECONDS = 3.0  # one watch; between two of them pods are looked at and the lease is renewed
 HOPELESS_WAITING = frozenset({"ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"})
 CRASHES = 3  # restarts of one container after which it is not waited for any longer
 

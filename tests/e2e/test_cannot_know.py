@@ -1,0 +1,213 @@
+"""Exit 3: what could not be found out, or not be done; it says why, and touches nothing more."""
+
+from __future__ import annotations
+
+import csv
+import json
+import secrets
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e import app
+from tests.e2e.api import Object
+from tests.e2e.world import World
+
+RBAC = "rbac.authorization.k8s.io"
+ALL = ["get", "list", "watch", "create", "update", "patch", "delete"]
+NEEDED: dict[tuple[str, str], list[str]] = {
+    ("", "services"): ["get", "list"],
+    ("", "pods"): ["get", "list", "watch"],
+    ("", "configmaps"): ALL,
+    ("apps", "deployments"): ALL,
+    ("apps", "replicasets"): ["get"],
+    ("autoscaling", "horizontalpodautoscalers"): ALL,
+    ("coordination.k8s.io", "leases"): ALL,
+    ("networking.istio.io", "virtualservices"): ALL,
+    ("networking.istio.io", "destinationrules"): ALL,
+}
+
+
+@pytest.fixture(scope="module")
+def service(shared_world: World) -> World:
+    shared_world.start_service(replicas=1)
+    return shared_world
+
+
+@pytest.fixture
+def steady(service: World, tmp_path: Path) -> Iterator[World]:
+    """A service that runs, a candidate to release, and a workspace of this test's own."""
+    service.folder = tmp_path
+    service.configure(app.candidate(replicas=1))
+    yield service
+    if service.has("Lease", "theseus-web"):
+        service.theseus("rollback", "--take-over", code=None)
+
+
+def _kubeconfig(world: World, **changes: str) -> Path:
+    """The sandbox's kubeconfig with another server or token."""
+    content: Any = yaml.safe_load(world.sandbox.kubeconfig.read_text())
+    if "server" in changes:
+        content["clusters"][0]["cluster"]["server"] = changes["server"]
+    if "token" in changes:
+        content["users"][0]["user"] = {"token": changes["token"]}
+    return world.write("kubeconfig", content)
+
+
+def _restricted(world: World, group: str, resource: str, verb: str) -> Path:
+    """The kubeconfig of a user who may do all that is needed but one verb on one resource."""
+    user, token = f"user-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
+    with (world.sandbox.directory / "tokens.csv").open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerow([token, user, user, ""])
+    rules = [
+        {
+            "apiGroups": [one],
+            "resources": [kind],
+            "verbs": [v for v in verbs if (one, kind, v) != (group, resource, verb)],
+        }
+        for (one, kind), verbs in NEEDED.items()
+    ]
+    subject = {"kind": "User", "apiGroup": RBAC, "name": user}
+    for kind, name, more in (
+        ("Role", user, {"rules": rules}),
+        (
+            "RoleBinding",
+            user,
+            {
+                "roleRef": {"apiGroup": RBAC, "kind": "Role", "name": user},
+                "subjects": [subject],
+            },
+        ),
+    ):
+        world.api.create(kind, world.namespace, {"metadata": {"name": name}, **more})
+    return _kubeconfig(world, token=token)
+
+
+@pytest.mark.parametrize(
+    ("group", "resource", "verb"),
+    [
+        ("", "services", "get"),
+        ("", "pods", "list"),
+        ("apps", "deployments", "get"),
+        ("apps", "deployments", "create"),
+        ("autoscaling", "horizontalpodautoscalers", "list"),
+        ("coordination.k8s.io", "leases", "create"),
+        ("", "configmaps", "create"),
+        ("networking.istio.io", "virtualservices", "list"),
+    ],
+)
+def test_forbidden_before_anything_is_touched(
+    steady: World, group: str, resource: str, verb: str
+) -> None:
+    kubeconfig = _restricted(steady, group, resource, verb)
+    before = steady.dump()
+    done = steady.theseus("begin", kubeconfig=kubeconfig, code=3)
+    assert f'cannot {verb} resource "{resource}"' in done.err
+    rule = "".join(line for line in done.err.splitlines(keepends=True) if line.startswith("  "))
+    assert yaml.safe_load(textwrap.dedent(rule[rule.index("  - apiGroups") :])) == [
+        {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
+    ]
+    assert done.last_words[0].startswith("production traffic: as before")
+    assert steady.dump() == before
+
+
+def test_forbidden_in_the_middle(steady: World) -> None:
+    before = steady.dump()
+    kubeconfig = _restricted(steady, "networking.istio.io", "virtualservices", "update")
+    steady.theseus("begin", kubeconfig=kubeconfig)
+    done = steady.theseus("base-route", kubeconfig=kubeconfig, code=3)
+    assert 'cannot update resource "virtualservices"' in done.err
+    assert "verbs: [update]" in done.err
+    assert done.last_words == (
+        "production traffic: 100 % on web-v1, 0 % on web-v2",
+        "next: theseus-ci rollback",
+    )
+    steady.theseus("rollback", kubeconfig=kubeconfig)
+    assert steady.dump() == before
+
+
+def test_api_server_away(steady: World) -> None:
+    before = steady.dump()
+    away = _kubeconfig(steady, server="https://127.0.0.1:9")
+    done = steady.theseus("begin", kubeconfig=away, code=3)
+    assert "https://127.0.0.1:9 does not answer" in done.err
+    assert steady.dump() == before
+    wrong = _kubeconfig(steady, token="nobody's")
+    done = steady.theseus("begin", kubeconfig=wrong, code=3)
+    assert "does not accept these credentials" in done.err
+    assert steady.dump() == before
+
+
+def _begun(world: World) -> dict[str, Object]:
+    world.theseus("begin")
+    return world.dump()
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": 1}'])
+def test_a_damaged_state_file(steady: World, damage: str) -> None:
+    """The cluster's copy is the one to trust; without it nothing is done."""
+    _begun(steady)
+    artefact = steady.folder / "theseus-state.json"
+    artefact.write_text(damage)
+    assert "the cluster's copy" in steady.theseus("base-route").out
+    steady.theseus("rollback")
+    before = steady.dump()
+    artefact.write_text(damage)
+    done = steady.theseus("deploy", code=3)
+    assert "theseus-state.json is damaged" in done.err
+    assert steady.dump() == before
+
+
+def test_a_state_of_a_newer_version(steady: World) -> None:
+    _begun(steady)
+    content = steady.get("ConfigMap", "theseus-web")["data"]["state.json"]
+    newer = json.dumps({**json.loads(content), "schema": 99})
+    steady.merge("ConfigMap", "theseus-web", {"data": {"state.json": newer}})
+    before = steady.dump()
+    done = steady.theseus("base-route", code=3)
+    assert "written by a newer theseus-ci (schema 99" in done.err
+    assert steady.dump() == before
+    steady.merge("ConfigMap", "theseus-web", {"data": {"state.json": content}})
+
+
+def test_another_rollout_holds_the_lease(steady: World) -> None:
+    steady.theseus("begin", env={"BUILD_URL": "https://ci.example.com/job/web/7/"})
+    before = steady.dump()
+    since = steady.get("Lease", "theseus-web")["spec"]["acquireTime"]
+    elsewhere = steady.empty_folder()
+    for name in ("candidate.yaml", "flow.yaml"):
+        (elsewhere / name).write_bytes((steady.folder / name).read_bytes())
+    done = steady.theseus("begin", folder=elsewhere, code=3)
+    for text in ("another rollout", "https://ci.example.com/job/web/7/", since[:19]):
+        assert text in done.err
+    assert steady.dump() == before
+    assert not (elsewhere / "theseus-state.json").exists()
+
+
+def test_an_entrypoint_that_nobody_serves(steady: World) -> None:
+    before = steady.dump()
+    waits = {**app.config("", "", "")["waits"], "mesh": "1s"}
+    steady.configure(app.candidate(replicas=1), waits=waits, **{"entrypoint": "http://127.0.0.1:9"})
+    steady.theseus("begin")
+    done = steady.theseus("base-route", code=3)
+    assert "http://127.0.0.1:9 did not show" in done.err
+    assert "last seen: no answer" in done.err
+    refused = steady.theseus("rollback", code=3)
+    assert "http://127.0.0.1:9 did not show" in refused.err
+    steady.theseus("rollback", "--unobserved")
+    assert steady.dump() == before
+
+
+def test_a_host_that_no_route_serves(steady: World) -> None:
+    before = steady.dump()
+    waits = {**app.config("", "", "")["waits"], "mesh": "1s"}
+    steady.configure(app.candidate(replicas=1), waits=waits, host="nobody.example.com")
+    steady.theseus("begin")
+    done = steady.theseus("base-route", code=3)
+    assert "last seen: status 404" in done.err
+    steady.theseus("rollback", "--unobserved")
+    assert steady.dump() == before
