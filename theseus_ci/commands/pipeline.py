@@ -1,0 +1,159 @@
+"""pipeline: what a pipeline has to ask or to tell, besides running the steps of the plan."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from theseus_ci.commands import options
+from theseus_ci.commands.session import Session
+from theseus_ci.errors import EXIT_DONE, CannotKnow, ConfigError, StateError, UsageError
+from theseus_ci.model import CheckResult, Verdict
+from theseus_ci.report.junit import write_report
+from theseus_ci.rollout import traffic
+from theseus_ci.rollout.state import GateAnswer, State, StepRecord
+
+DESCRIPTION = """\
+For pipelines; the Jenkins library runs these beside the steps of the plan.
+  lock                 print the name of the lock that keeps two rollouts of the service apart
+  question STEP        print what people should know before they consent to STEP
+  approve STEP         record in the state and the report who consented to STEP
+  crashed STEP         write a report of STEP if it ended without one"""
+EXAMPLE = "theseus-ci pipeline approve promote --by alice"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.epilog = f"example:\n  {EXAMPLE}"
+    parser.add_argument("act", choices=list(ACTS), metavar="ACT", help=", ".join(ACTS))
+    parser.add_argument("step", nargs="?", default="", metavar="STEP", help="a step id of the plan")
+    parser.add_argument(
+        "--by",
+        default=os.environ.get("THESEUS_APPROVED_BY", ""),
+        metavar="USER",
+        help="approve: who consented (or $THESEUS_APPROVED_BY)",
+    )
+    parser.add_argument(
+        "--message",
+        default=os.environ.get("THESEUS_GATE_MESSAGE", ""),
+        metavar="TEXT",
+        help="question: instead of the flow's own words (or $THESEUS_GATE_MESSAGE)",
+    )
+    parser.add_argument(
+        "--code", type=int, default=3, metavar="N", help="crashed: the exit code of the step"
+    )
+    options.add_config(parser, overrides=True)
+    options.add_cluster(parser)
+    options.add_state(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    session = Session(args)
+    if args.act != "lock" and not args.step:
+        raise UsageError(f"pipeline {args.act} needs the id of a step")
+    return session.guarded(lambda: ACTS[args.act](session))
+
+
+def _lock(session: Session) -> int:
+    config = session.load_config(check_files=False)
+    namespace = config.namespace or session.connection.namespace
+    print(f"theseus/{namespace}/{config.service}")
+    return EXIT_DONE
+
+
+def _question(session: Session) -> int:
+    try:
+        state, _ = session.load_state(write=False)
+    except StateError as error:
+        if "no rollout of this service" not in str(error):
+            raise
+        print(session.args.message or f"Begin {session.args.step}?")
+        return EXIT_DONE
+    print("\n".join(_words(session, state)))
+    return EXIT_DONE
+
+
+def _words(session: Session, state: State) -> Iterator[str]:
+    """Whole sentences, one a line: a page that joins the lines stays readable."""
+    gate = next((step.gate for step in state.plan.steps if step.id == session.args.step), None)
+    before = state.previous.deployment if state.previous else "nothing"
+    yield session.args.message or (gate.message if gate else f"Go on with {session.args.step}?")
+    yield f"{state.namespace}/{state.service}: {before} → {state.candidate.deployment}."
+    said = traffic.describe(session.cluster, state)
+    yield f"{said[:1].upper()}{said[1:]}."
+    for record in state.steps:
+        if record.results:
+            yield f"{record.id} ({record.weight} %): {_found(record)}."
+    for note in state.notes:
+        yield f"Note: {note}."
+    if os.environ.get("BUILD_URL"):
+        yield f"Test report: {os.environ['BUILD_URL']}testReport/"
+
+
+def _found(record: StepRecord) -> str:
+    passed = sum(1 for result in record.results if result.verdict is Verdict.PASS)
+    return f"{record.verdict.value}, {passed} of {len(record.results)} checks, {record.summary}"
+
+
+def _approve(session: Session) -> int:
+    args = session.args
+    if not args.by:
+        raise UsageError("approve needs to know who consented: --by or $THESEUS_APPROVED_BY")
+    rollout = session.open()
+    try:
+        step = rollout.state.plan.step(args.step)
+        now = session.clock.now()
+        rollout.state.gates.append(GateAnswer(step=step.id, approved=True, by=args.by, at=now))
+        rollout.store.save(rollout.state)
+    finally:
+        session.leave(rollout)
+    session.console.log(f"{step.id}: approved by {args.by}")
+    result = CheckResult(
+        name="approved", verdict=Verdict.PASS, message=f"approved by {args.by}", seconds=0.0
+    )
+    _write(session, f"{step.id}-gate", rollout.state.service, result)
+    return EXIT_DONE
+
+
+def _crashed(session: Session) -> int:
+    """A page without a report hides the failure that should be on it."""
+    if list(Path(session.args.reports).glob("*.xml")):
+        return EXIT_DONE
+    result = CheckResult(
+        name="completed",
+        verdict=Verdict.ERROR,
+        message=f"{session.args.step} ended with exit code {session.args.code} before it could "
+        "report; the log of the build says why",
+        seconds=0.0,
+    )
+    _write(session, session.args.step, _service(session), result)
+    return EXIT_DONE
+
+
+def _service(session: Session) -> str:
+    """As good a name as can be had: what is wrong may be the configuration itself."""
+    try:
+        return session.load_config(check_files=False).service
+    except (ConfigError, CannotKnow, OSError):
+        return "unknown"
+
+
+def _write(session: Session, stage: str, service: str, result: CheckResult) -> None:
+    write_report(
+        Path(session.args.reports) / f"{stage}.xml",
+        service=service,
+        stage=stage,
+        results=[result],
+        started=session.clock.now(),
+        properties={},
+    )
+
+
+ACTS: dict[str, Callable[[Session], int]] = {
+    "lock": _lock,
+    "question": _question,
+    "approve": _approve,
+    "crashed": _crashed,
+}
