@@ -1,0 +1,11 @@
+/** One step of a rollout; see theseusStage.txt. */
+void call(Map given) {
+    Map options = theseusOptions('theseusStage', given, [command: '', step: '', timeLimit: 120, unit: 'MINUTES'])
+    if (!options.command) {
+        error('theseusStage: say which command, such as theseusStage(command: "smoke")')
+    }
+    String name = options.step ?: options.command.replaceAll('[^A-Za-z0-9]+', '-')
+    theseusCommand.step(
+        theseusOptions.of(options), options.command as String, name, options.timeLimit as int, options.unit as String
+    )
+}
