@@ -22,36 +22,12 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
+from tests.jenkins.http_answers import Answer, as_json, failure, page
 from tests.jenkins.jobs import FOLDER_CLASS, JOB_CLASS, Build, Input, Item, Queued
 
 USER, TOKEN = "ada", "11f0c0ffee-very-secret"
 CRUMB_FIELD, CRUMB = "Jenkins-Crumb", "c0ffee"
 ROOT = "/jenkins/"
-HTML = "text/html;charset=utf-8"
-
-
-class Answer(Exception):
-    """An HTTP answer; raised, since a request may end anywhere."""
-
-    def __init__(
-        self, code: int, body: str | bytes = b"", kind: str = HTML, **headers: str
-    ) -> None:
-        super().__init__(code)
-        self.code = code
-        self.body = body.encode() if isinstance(body, str) else body
-        self.headers = {
-            "Content-Type": kind,
-            **{k.replace("_", "-"): v for k, v in headers.items()},
-        }
-
-
-def page(code: int, title: str, **headers: str) -> Answer:
-    return Answer(code, f"<html><head><title>{title}</title></head><body/></html>", **headers)
-
-
-def failure(text: str) -> Answer:
-    """What Jenkins makes of a `Failure`."""
-    return page(400, "Error", X_Error=text)
 
 
 @dataclass
@@ -138,10 +114,6 @@ class StandIn:
                     raise failure(f"You need to be {','.join(one.submitters)} to submit this.")
                 return build, one
         raise page(404, "Not Found")
-
-
-def as_json(value: Any, **headers: str) -> Answer:
-    return Answer(200, json.dumps(value), "application/json;charset=utf-8", **headers)
 
 
 # -- endpoints --

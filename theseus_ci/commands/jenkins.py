@@ -38,7 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     _install(_action(actions, "install", "create or update a pipeline job, folders included"))
     _gates(_action(actions, "gates", "the gates that running builds of a job wait at"))
     _approve(_action(actions, "approve", "answer a gate: the build goes on"))
-    _reject(_action(actions, "reject", "answer a gate: the build is rolled back and ends"))
+    _reject(
+        _action(actions, "reject", "answer a gate with no: the pipeline takes the release back")
+    )
     _watch(_action(actions, "watch", "follow a build; the exit code is its result"))
     _baseline(_action(actions, "baseline", "the baseline of the last promoted build, as a file"))
 
