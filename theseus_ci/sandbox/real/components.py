@@ -34,6 +34,8 @@ def real_components(layout: Layout, settings: Settings, checks: Checks) -> list[
         str(binaries.kube_controller_manager),
         f"--kubeconfig={layout.kubeconfig}",
         "--leader-elect=false",
+        # nothing mounts it here, and every namespace would hold an object more than was asked for
+        "--controllers=*,-root-ca-certificate-publisher-controller",
         "--secure-port=0",
         f"--service-account-private-key-file={layout.directory / 'pki' / 'server.key'}",
         "--horizontal-pod-autoscaler-sync-period=1s",
