@@ -1,0 +1,194 @@
+"""The shared library: its tests on Jenkins' interpreter, and the rules that all of vars/ keep."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import theseus_ci
+
+ROOT = Path(__file__).parents[2]
+VARS = sorted((ROOT / "vars").glob("*.groovy"))
+SCRIPTS = sorted((ROOT / "resources" / "theseus").glob("*.sh"))
+BRICKS = ("Rollout", "Stage", "Gate", "Rollback", "Report", "Setup")
+LINES_LIMIT = 70
+ROLLOUT_LINES_LIMIT = 160
+RESOURCE = r"\(label: '[^'$]*', script: libraryResource\('[\w/.]+'\)"
+NO_DOWNLOAD = "Cannot access"
+
+
+def test_groovy(tmp_path: Path) -> None:
+    """mvn test; offline first, since what it needs is there after one run."""
+    missing = [program for program in ("mvn", "java") if shutil.which(program) is None]
+    if missing:
+        words = (
+            f"the Groovy tests need {' and '.join(missing)} (Debian: maven, default-jdk-headless)"
+        )
+        if os.environ.get("THESEUS_REQUIRE") == "all":
+            pytest.fail(words)
+        pytest.skip(words)
+    command = ["mvn", "-q", "-B", f"-Dtheseus.build={tmp_path}", "test"]
+    ended = run([*command[:1], "--offline", *command[1:]])
+    if ended.returncode and NO_DOWNLOAD in ended.stdout:
+        ended = run(command)
+    assert ended.returncode == 0, ended.stdout[-20_000:]
+    results = list((tmp_path / "surefire-reports").glob("TEST-*.xml"))
+    assert len(results) == len(list((Path(__file__).parent / "src").rglob("*Test.groovy")))
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+
+
+def test_the_library_goes_with_this_version() -> None:
+    version = (ROOT / "resources" / "theseus" / "VERSION").read_text(encoding="utf-8")
+    assert version == f"{theseus_ci.__version__}\n"
+
+
+@pytest.mark.parametrize("file", VARS, ids=lambda file: file.stem)
+def test_every_variable_has_a_page(file: Path) -> None:
+    assert file.with_suffix(".txt").read_text(encoding="utf-8").startswith("<p>")
+
+
+@pytest.mark.parametrize("brick", BRICKS)
+def test_every_option_is_on_the_page(brick: str) -> None:
+    source = (ROOT / "vars" / f"theseus{brick}.groovy").read_text(encoding="utf-8")
+    page = (ROOT / "vars" / f"theseus{brick}.txt").read_text(encoding="utf-8")
+    shared = (ROOT / "vars" / "theseusOptions.groovy").read_text(encoding="utf-8")
+    own = re.search(
+        rf"theseusOptions\('theseus{brick}', \w+(?:, \[(.*?)\]\)|\))", source, re.DOTALL
+    )
+    assert own is not None
+    names = re.findall(r"(\w+): ", own[1] or "")
+    names += re.findall(r"^ {8}(\w+): ", shared, re.MULTILINE)
+    assert len(names) >= 14
+    documented = re.findall(r"<dt>(.*?)</dt>", page)
+    listed = {name for entry in documented for name in re.findall(r"<code>(\w+)</code>", entry)}
+    assert set(names) - listed == set()
+
+
+@pytest.mark.parametrize("file", VARS, ids=lambda file: file.stem)
+def test_glue_and_no_more(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    limit = ROLLOUT_LINES_LIMIT if file.stem == "theseusRollout" else LINES_LIMIT
+    assert len(text.splitlines()) <= limit
+    assert broken_rules(text) == []
+
+
+def broken_rules(text: str) -> list[str]:
+    """What a variable of the library must not do."""
+    rules = {
+        "a shell line that is no resource": rf"(?<![\w.])sh\b(?!{RESOURCE})",
+        "@NonCPS": r"@NonCPS",
+        "catches what it may not": r"\bcatch\s*\(",
+        "a lazy GString": r"\$\{\s*->",
+        "a method whose closure CPS cannot follow": r"\.(sort|toSorted|eachLine|eachWithIndex)\b",
+        "reaches into Jenkins": r"\bJenkins\.|\bhudson\.|\bSystem\.|\bnew File\b|\.execute\(",
+    }
+    return [what for what, pattern in rules.items() if re.search(pattern, code(text))]
+
+
+def code(text: str) -> str:
+    return re.sub(r"/\*\*.*?\*/", "", text, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'sh("theseus-ci ${words}")',
+        "sh 'theseus-ci smoke'",
+        "sh(label: 'x', script: words)",
+        "@NonCPS String f() { }",
+        "try { f() } catch (Throwable t) { }",
+        'echo "${-> x}"',
+        "list.sort { a, b -> a <=> b }",
+        "'ls'.execute()",
+    ],
+)
+def test_the_rules_find_what_they_look_for(line: str) -> None:
+    assert broken_rules(line)
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.stem)
+def test_scripts_are_plain_shell(file: Path) -> None:
+    assert file.read_text(encoding="utf-8").startswith("#!/bin/sh\n")
+    subprocess.run(["sh", "-n", file], check=True)
+
+
+def fake(folder: Path, version: str, *, code: int = 0) -> Path:
+    """An environment whose theseus-ci tells its version, and writes down how it was called."""
+    program = folder / "bin" / "theseus-ci"
+    program.parent.mkdir(parents=True)
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" != --version ] || {{ echo "theseus-ci {version}"; exit; }}\n'
+        f'printf "%s\\n" "$@" >> "{folder}/calls"; [ "$1" = pipeline ] || exit {code}\n'
+    )
+    program.chmod(0o755)
+    return folder
+
+
+def script(name: str, **env: str) -> subprocess.CompletedProcess[str]:
+    path = ROOT / "resources" / "theseus" / name
+    whole = {"PATH": os.environ["PATH"], "THESEUS_INDEX": "", "THESEUS_WHEELHOUSE": "", **env}
+    return subprocess.run(
+        ["sh", path], env=whole, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def setup(venv: Path, wanted: str) -> subprocess.CompletedProcess[str]:
+    return script(
+        "setup.sh",
+        THESEUS_VENV=str(venv),
+        THESEUS_CI_VERSION=wanted,
+        THESEUS_INSTALL="no",
+        THESEUS_PYTHON=sys.executable,
+    )
+
+
+def test_another_version_fails(tmp_path: Path) -> None:
+    venv = fake(tmp_path / "venv", "0.9")
+    assert setup(venv, "0.9").returncode == 0
+    ended = setup(venv, "1.0")
+    assert ended.returncode == 3
+    assert "goes with theseus-ci 1.0" in ended.stderr
+    assert "there is theseus-ci 0.9" in ended.stderr
+    assert (venv / "bin" / "theseus-ci").exists()
+
+
+def test_words_are_never_expanded(tmp_path: Path) -> None:
+    venv = fake(tmp_path / "venv", "1")
+    script("command.sh", THESEUS_VENV=str(venv), THESEUS_COMMAND="smoke * $(touch x) ;")
+    called = (venv / "calls").read_text().splitlines()
+    assert called == ["smoke", "*", "$(touch", "x)", ";"]
+
+
+def test_a_step_keeps_its_exit_code_and_has_a_report(tmp_path: Path) -> None:
+    venv = fake(tmp_path / "venv", "1", code=3)
+    reports = tmp_path / "reports"
+    reports.mkdir()
+    (reports / "old.xml").touch()
+    ended = script(
+        "step.sh",
+        THESEUS_VENV=str(venv),
+        THESEUS_COMMAND="shift 50",
+        THESEUS_STEP="shift-half",
+        THESEUS_REPORTS_DIR=str(reports),
+    )
+    assert ended.returncode == 3
+    assert not reports.exists()
+    calls = (venv / "calls").read_text().splitlines()
+    assert calls == ["shift", "50", "pipeline", "crashed", "shift-half", "--code", "3"]
