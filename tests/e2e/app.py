@@ -217,20 +217,24 @@ _ARGUMENT = {"shift": "weight", "performance": "mode", "bake": "for"}
 
 
 def flow(
-    *, without: tuple[str, ...] = (), weight: int = 50, bake: str = "300ms", **options: Object
+    *,
+    without: tuple[str, ...] = (),
+    weight: int = 50,
+    bake: str = "300ms",
+    steps: Object | None = None,
 ) -> Object:
-    """The canary sequence, quickly; `weight` is that of its middle, `options` are a step's own,
-    its id with _ for -."""
-    steps: list[Object] = []
+    """The canary sequence, quickly; `weight` is that of its middle, `steps` holds more
+    options by a step's id."""
+    made: list[Object] = []
     for step_id, command, argument in STEPS:
         if command in without:
             continue
-        body: Object = {"id": step_id, **options.get(step_id.replace("-", "_"), {})}
+        body: Object = {"id": step_id, **(steps or {}).get(step_id, {})}
         if argument is not None:
             chosen = {50: weight, BAKE: bake}.get(argument, argument)
             body[_ARGUMENT[command]] = chosen
-        steps.append({command: body})
-    return {"name": "short", "title": "Short", "onFailure": "rollback", "steps": steps}
+        made.append({command: body})
+    return {"name": "short", "title": "Short", "onFailure": "rollback", "steps": made}
 
 
 def command_of(step: Object) -> tuple[str, ...]:

@@ -218,8 +218,8 @@ SITUATIONS: dict[str, Situation] = {
 def situation(request: pytest.FixtureRequest, steady: World) -> Iterator[Situation]:
     """A situation that is there during the test, and gone after it."""
     found = SITUATIONS[request.param]
-    for kind in app.FOREIGN:
-        steady.api.apply(app.crd(*kind), "")
+    for foreign in app.FOREIGN:
+        steady.api.apply(app.crd(*foreign), "")
     steady.apply(*found.objects)
     for kind, name, patch, _ in found.changes:
         steady.merge(kind, name, patch)

@@ -13,6 +13,7 @@ from tests.e2e.api import Object
 from tests.e2e.world import World
 
 LEASE = "theseus-web"
+HASTY = {"timeout": "1ms"}
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,7 @@ def _rolled_back(world: World, before: dict[str, Object], folder: Path | None = 
 def test_a_step_that_runs_out_of_time(steady: World, step: str) -> None:
     before = steady.dump()
     left_out = () if step.startswith("performance") else ("performance",)
-    options = {step.replace("-", "_"): {"timeout": "1ms"}}
-    steady.configure(app.candidate(), flow=app.flow(without=left_out, **options))
+    steady.configure(app.candidate(), flow=app.flow(without=left_out, steps={step: HASTY}))
     done = steady.theseus("run", "--no-rollback", code=3)
     assert "time limit" in done.err
     assert done.last_words[1] == "next: theseus-ci rollback"
@@ -93,7 +93,7 @@ def test_a_process_that_is_killed_in_the_middle_of_an_act(steady: World, act: st
 )
 def test_a_rollback_that_is_killed_goes_on_elsewhere(steady: World, act: str) -> None:
     before = steady.dump()
-    flow = app.flow(without=("performance", "bake"), smoke_alone={"timeout": "1ms"})
+    flow = app.flow(without=("performance", "bake"), steps={"smoke-alone": HASTY})
     steady.configure(app.candidate(), flow=flow)
     steady.theseus("run", "--no-rollback", code=3)
     rollback = steady.start("rollback")

@@ -133,7 +133,7 @@ class World:
     def _is_ready(self, name: str) -> bool:
         deployment = self.get("Deployment", name)
         wanted, status = deployment["spec"].get("replicas", 1), deployment.get("status") or {}
-        return status.get("availableReplicas", 0) == wanted == status.get("replicas", 0)
+        return bool(status.get("availableReplicas", 0) == wanted == status.get("replicas", 0))
 
     def start_service(self, version: str = "v1", *, replicas: int = 2, **env: str) -> None:
         """The previous version behind its Service, reached through the gateway."""

@@ -10,6 +10,7 @@ import yaml
 
 from theseus_ci.commands import options
 from theseus_ci.commands.session import Session
+from theseus_ci.console import Console
 from theseus_ci.errors import EXIT_DONE, UsageError
 from theseus_ci.mesh.destination_rule import is_for
 from theseus_ci.mesh.routing import ServiceHost
@@ -41,6 +42,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     args.state, args.reports = options.DEFAULT_STATE, options.DEFAULT_REPORTS
     session = Session(args)
+    if args.output is None:
+        session.console = Console(sys.stderr)  # what is printed is for kubectl
     return session.guarded(lambda: _act(session))
 
 

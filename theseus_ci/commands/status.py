@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 from theseus_ci.commands import options
 from theseus_ci.commands.session import Session
+from theseus_ci.console import Console
 from theseus_ci.errors import EXIT_DONE, StateError
 from theseus_ci.model import Object, Verdict
 from theseus_ci.rollout import lease as leases
@@ -34,6 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     session = Session(args)
+    if args.json:
+        session.console = Console(sys.stderr)  # what is printed is for a program
     return session.guarded(lambda: _act(session))
 
 

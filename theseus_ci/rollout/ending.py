@@ -22,6 +22,18 @@ def delete_version(rollout: Rollout, version: Version) -> None:
 
     The version must be quiet. Raises CannotKnow when pods outlive the deadline.
     """
+    delete_deployment(rollout, version)
+    delete_autoscaler(rollout, version)
+
+
+def delete_autoscaler(rollout: Rollout, version: Version) -> None:
+    """Delete a version's autoscaler, if it has one."""
+    if version.hpa is not None:
+        rollout.editor.delete(rollout.autoscaler(version.hpa), f"delete autoscaler {version.hpa}")
+
+
+def delete_deployment(rollout: Rollout, version: Version) -> None:
+    """Delete a version's Deployment and wait until its pods are gone. Raises CannotKnow."""
     rollout.editor.delete(
         rollout.deployment(version.deployment), f"delete Deployment {version.deployment}"
     )
@@ -39,8 +51,6 @@ def delete_version(rollout: Rollout, version: Version) -> None:
             "after its deletion",
             remedy="see why they do not end (kubectl describe pod), then run this command again",
         )
-    if version.hpa is not None:
-        rollout.editor.delete(rollout.autoscaler(version.hpa), f"delete autoscaler {version.hpa}")
 
 
 def restore_routes(rollout: Rollout, carries: Carries, final: Side | None, secret: str) -> None:

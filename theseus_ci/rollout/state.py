@@ -142,6 +142,7 @@ class State(msgspec.Struct, rename="camel", kw_only=True):
     before: Before | None
     wanted_replicas: int  # of the candidate at full traffic, where no autoscaler decides
     candidate_hpa_min: int | None = None  # its own minimum; raised while the rollout runs
+    candidate_hpa_max: int | None = None  # its own maximum, likewise
     overlapping: bool = False  # selectors overlap: explicit replicas until the end
     routes: Routes
     edit: int = 0  # number of the last edit of the routes

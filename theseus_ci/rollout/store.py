@@ -67,9 +67,9 @@ class StateStore:
                     remedy="start one: theseus-ci begin",
                 )
             return mine
-        if mine is None:
+        if mine is None and write:
             self._log(f"rebuilt {self.artefact} from ConfigMap {self.namespace}/{self.name}")
-        elif (mine.rollout, mine.serial) != (copy.rollout, copy.serial):
+        elif mine is not None and (mine.rollout, mine.serial) != (copy.rollout, copy.serial):
             self._log(
                 f"{self.artefact} (rollout {mine.rollout}, save {mine.serial}) differs from the "
                 f"cluster's copy (rollout {copy.rollout}, save {copy.serial}): the cluster's wins"

@@ -45,6 +45,7 @@ def create_autoscaler(rollout: Rollout, wanted: Object) -> None:
     made = copy.deepcopy(wanted)
     spec = made["spec"]
     state.candidate_hpa_min = int(spec.get("minReplicas", 1))
+    state.candidate_hpa_max = int(spec["maxReplicas"])
     deployment = rollout.editor.read(rollout.deployment(state.candidate.deployment))
     running = int(deployment["spec"].get("replicas", 1)) if deployment else 1
     spec["minReplicas"] = max(state.candidate_hpa_min, running)

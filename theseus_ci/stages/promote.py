@@ -13,7 +13,13 @@ from theseus_ci.model import Object, Outcome
 from theseus_ci.rollout.autoscaler import candidate_autoscaler
 from theseus_ci.rollout.capacity import raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
-from theseus_ci.rollout.ending import delete_version, restore_routes, restore_rule, unstamp_all
+from theseus_ci.rollout.ending import (
+    delete_autoscaler,
+    delete_deployment,
+    restore_routes,
+    restore_rule,
+    unstamp_all,
+)
 from theseus_ci.rollout.routes import edit_routes, find_secret, routing
 from theseus_ci.rollout.state import PHASE_PROMOTING, Subset
 from theseus_ci.stages.autoscale import create_autoscaler
@@ -44,7 +50,9 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         rollout.view.await_settled(state.edited_at, f"before {state.previous.deployment} goes")
         state.phase = PHASE_PROMOTING
         rollout.editor.recovering = True  # there will be no way back: take what is found
-        delete_version(rollout, state.previous)
+        delete_deployment(rollout, state.previous)
+        _create_waiting_autoscaler(rollout)  # a copy of the one that goes now
+        delete_autoscaler(rollout, state.previous)
     final = _lasting_subset(rollout, secret)
     restore_routes(rollout, "candidate", final, secret)
     restore_rule(rollout, "candidate")
@@ -81,25 +89,32 @@ def _lasting_subset(rollout: Rollout, secret: str) -> Side | None:
     return final
 
 
-def _settle_autoscaler(rollout: Rollout) -> None:
-    """The candidate's autoscaler gets its own minimum; one that had to wait is made now."""
+def _create_waiting_autoscaler(rollout: Rollout) -> None:
+    """Make the autoscaler that had to wait while the selectors overlapped."""
     state = rollout.state
-    if state.overlapping and state.candidate.hpa is None:
-        wanted = candidate_autoscaler(rollout)
-        if wanted is not None:
-            create_autoscaler(rollout, wanted)
+    if not state.overlapping or state.candidate.hpa is not None:
+        return
+    wanted = candidate_autoscaler(rollout)
+    if wanted is not None:
+        create_autoscaler(rollout, wanted)
+
+
+def _settle_autoscaler(rollout: Rollout) -> None:
+    """The candidate's autoscaler gets its own bounds, which were raised for its traffic."""
+    state = rollout.state
     if state.candidate.hpa is None:
         raise_candidate(rollout, replicas_for(rollout, 100))
         return
-    own = state.candidate_hpa_min or 1
+    low, high = state.candidate_hpa_min or 1, state.candidate_hpa_max
 
-    def minimum(hpa: Object) -> Object:
+    def own_bounds(hpa: Object) -> Object:
         wanted = copy.deepcopy(hpa)
-        wanted["spec"]["minReplicas"] = own
+        wanted["spec"]["minReplicas"] = low
+        wanted["spec"]["maxReplicas"] = high or wanted["spec"]["maxReplicas"]
         return wanted
 
     rollout.editor.edit(
         rollout.autoscaler(state.candidate.hpa),
-        minimum,
-        f"give autoscaler {state.candidate.hpa} its own minimum of {own}",
+        own_bounds,
+        f"give autoscaler {state.candidate.hpa} its own bounds",
     )
