@@ -20,6 +20,11 @@ GENEROUS_SECONDS = 12.0  # three are promised, on a machine that has nothing els
 NOBODY = "http://127.0.0.1:9"
 LOAD = {**app.PERFORMANCE, "minDuration": "50s", "maxDuration": "60s"}
 TO_THE_DARK: tuple[Any, ...] = ("begin", "base-route", "deploy", "dark-route", "await-mesh")
+TO_THE_END: tuple[Any, ...] = (
+    {"shift": {"weight": 100, "id": "shift-full"}},
+    "drain-previous",
+    "promote",
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ WAITS_OF = {
         "1h",
     ),
     "for a smoke test": Wait(
-        "smoke", "smoke", "Smoke-test", {"smoke": [*SMOKE, {"name": "slow", "bash": "sleep 60"}]}
+        "smoke", "smoke", "Smoke-test", {"smoke": [*SMOKE, {"name": "slow", "bash": "slow.sh"}]}
     ),
     "for a measurement": Wait(
         "performance --baseline",
@@ -58,7 +63,7 @@ WAITS_OF = {
         "drain-previous",
         "draining web-v1",
         {"waits": {**WAITS, "settle": "60s"}},
-        (*TO_THE_DARK, {"shift": {"weight": 100, "id": "shift-full"}}),
+        (*TO_THE_DARK, TO_THE_END[0]),
     ),
     "for the mesh": Wait(
         "base-route",
@@ -91,7 +96,10 @@ def stop(place: Place, proxy: Proxy, running: Running) -> None:
 def test_it_ends_a_wait(here: Place, proxy: Proxy, kind: str) -> None:
     before = here.dump()
     wait = WAITS_OF[kind]
-    flow = {"name": "short", "title": "Short", "steps": [*wait.before, wait.step, "promote"]}
+    begun = [*wait.before, wait.step]
+    steps = begun + [step for step in (*TO_THE_DARK, *TO_THE_END) if step not in begun]
+    flow = {"name": "short", "title": "Short", "steps": steps}
+    here.write("slow.sh", "sleep 60")
     config = {"smoke": SMOKE, "performance": None, "waits": WAITS, **wait.config}
     here.configure(
         app.candidate("v2", DEMO_READY_DELAY=wait.ready_after or "0s"), flow=flow, **config

@@ -1,0 +1,70 @@
+"""What a release asks of the API server: so many requests a stage, whatever else is there."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.e2e import app
+from tests.faults.place import Place
+from tests.faults.proxy import Call, Proxy
+
+COLLECTIONS_OF_OTHERS = {"virtualservices", "destinationrules"}  # begin finds who routes here
+LISTED_ONCE = COLLECTIONS_OF_OTHERS | {"horizontalpodautoscalers", "canaries", "rollouts"}
+CONFLICT = 2  # a write that meets a controller's is read and written again
+WATCHES_A_WAIT = 3  # a watch that ends is opened anew; pods are looked at between two of them
+AT_MOST = {
+    # requests besides those of waits, in the order of the stages
+    "begin": 20,
+    "base-route": 21,
+    "deploy": 14,
+    "dark-route": 14,
+    "await-mesh": 8,
+    "smoke --step smoke-dark": 9,
+    "autoscale": 13,
+    "shift 50": 18,
+    "shift 100": 18,
+    "drain-previous": 14,
+    "scale-down-previous": 10,
+    "await-scale-down": 8,
+    "promote": 33,
+}
+
+
+def test_every_stage_has_its_price(here: Place, proxy: Proxy) -> None:
+    spent = release(here, proxy)
+    here.settle()
+    others = [
+        app.deployment(f"other-{n}", "v1", replicas=0, labels={"app": f"o{n}"}) for n in range(50)
+    ]
+    here.apply(*others)
+    among_others = release(here, proxy)
+    for stage, limit in AT_MOST.items():
+        assert counted(spent[stage]) <= limit + CONFLICT, (stage, costs(spent[stage]))
+        assert counted(among_others[stage]) <= limit + CONFLICT, (stage, costs(among_others[stage]))
+    assert set(spent) == set(AT_MOST)
+    for stage, calls in [*spent.items(), *among_others.items()]:
+        wide = {call.plural for call in calls if call.lists and not call.selector}
+        assert wide <= (LISTED_ONCE if stage == "begin" else set()), stage
+        assert sum(call.watch for call in calls) <= WATCHES_A_WAIT, stage
+
+
+def release(here: Place, proxy: Proxy) -> dict[str, list[Call]]:
+    """Every command of a release as a process, and what it asked."""
+    proxy.forget()
+    for command in here.planned():
+        proxy.stage = " ".join(command)
+        here.theseus(*command, kubeconfig=proxy.kubeconfig)
+    found: dict[str, list[Call]] = {}
+    for call in proxy.calls:
+        found.setdefault(call.stage, []).append(call)
+    return found
+
+
+def counted(calls: list[Call]) -> int:
+    """Requests that do not depend on how long a wait takes."""
+    waited = any(call.watch for call in calls)
+    return sum(not call.watch and not (call.lists and waited) for call in calls)
+
+
+def costs(calls: list[Call]) -> Counter[str]:
+    return Counter(map(str, calls))
