@@ -12,7 +12,7 @@ from theseus_ci.commands import options
 from theseus_ci.commands.session import Session
 from theseus_ci.console import Console
 from theseus_ci.errors import EXIT_DONE, UsageError
-from theseus_ci.mesh.destination_rule import is_for
+from theseus_ci.mesh.destination_rule import is_for, restore_destination_rule
 from theseus_ci.mesh.routing import ServiceHost
 from theseus_ci.mesh.survey import survey
 from theseus_ci.mesh.virtual_service import original_routes
@@ -82,6 +82,8 @@ def collect(session: Session, name: str | None) -> list[Object]:
         wanted = f"Deployment {namespace}/{name}" if name else "running version"
         raise UsageError(f"there is no {wanted} of service {config.service} to back up")
     hpa = find_autoscaler(cluster, namespace, found.name)
-    own_rules = [rule for rule in rules if is_for(rule, host)]
+    own_rules = [
+        restore_destination_rule(rule, host, "previous") for rule in rules if is_for(rule, host)
+    ]
     routes = [original_routes(obj) for obj in virtual_services]
     return [portable(obj) for obj in (found.deployment, hpa, *own_rules, *routes) if obj]
