@@ -40,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"skipped {client.name}: {client.missing}")
         else:
             present.append(client)
+    if not present:
+        return 0
     for name in chosen.only or _EXPERIMENTS:
         experiment = _EXPERIMENTS[name]
         head, *rows = experiment(present, 2.0 if chosen.quick else 6.0)

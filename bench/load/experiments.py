@@ -24,8 +24,8 @@ def saturation(clients: Sequence[Client], seconds: float) -> list[list[str]]:
         for client in clients:
             short = _counted(client, url, counters, _SHORT)
             long = _counted(client, url, counters, _SHORT + seconds)
-            requests, cpu = long[0] - short[0], max(long[1] - short[1], 1e-3)
-            rows.append((client.name, requests / seconds, requests / cpu))
+            requests, cpu, elapsed = (more - less for more, less in zip(long, short, strict=True))
+            rows.append((client.name, requests / elapsed, requests / cpu))
     ours = rows[0][2]
     table = [["client", "requests/s", "requests per CPU-second", "ours / it"]]
     return table + [
@@ -33,11 +33,11 @@ def saturation(clients: Sequence[Client], seconds: float) -> list[list[str]]:
     ]
 
 
-def _counted(client: Client, url: str, counters: str, seconds: float) -> tuple[int, float]:
-    """Requests as Envoy counts them, and the client's CPU-seconds."""
+def _counted(client: Client, url: str, counters: str, seconds: float) -> tuple[float, ...]:
+    """Requests as Envoy counts them, and the client's CPU-seconds and seconds."""
     before = answered(counters)
     outcome = client.saturate(url, seconds, _CONNECTIONS)
-    return answered(counters) - before, outcome.cpu
+    return answered(counters) - before, outcome.cpu, outcome.elapsed
 
 
 def schedule(clients: Sequence[Client], seconds: float) -> list[list[str]]:

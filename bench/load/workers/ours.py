@@ -17,6 +17,7 @@ def measure(url: str, rate: float, seconds: float, connections: int) -> Samples:
         max_rate=1e6,
         connections=connections,
         max_duration=Duration(seconds),
+        timeout=Duration(60),
     )
     target = LoadTarget(url=url, arms=(Arm(version="candidate", headers={}),))
     latencies: list[int] = []
