@@ -147,6 +147,7 @@ def test_a_rollout_of_another_workspace_is_taken_over_only_on_demand(here: Place
     refused = here.theseus("rollback", code=3)
     assert "another rollout of this service is under way" in refused.err
     assert "--take-over" in refused.err
+    here.theseus("rollback", code=3)
     assert here.not_as(theirs) == []
     taken = here.theseus("rollback", "--take-over")
     first, then = taken.out.index("taking over rollout"), taken.out.index("rollback: ")

@@ -62,7 +62,7 @@ WAITS_OF = {
         "drain-previous",
         "drain-previous",
         "draining web-v1",
-        {"waits": {**WAITS, "settle": "60s"}},
+        {"waits": {**WAITS, "settle": "10s"}},
         (*TO_THE_DARK, TO_THE_END[0]),
     ),
     "for the mesh": Wait(

@@ -105,14 +105,17 @@ class Session:
         """The state of the rollout that this workspace may act for. Raises LeaseHeld when it has
         one of another rollout than the cluster (unless `take_over`), StateError."""
         mine = _quietly_read(self.artefact)
-        state, store = self.load_state()
+        state, store = self.load_state(write=False)
         if mine is not None and mine.rollout != state.rollout:
             if not take_over:
+                self.state = None  # not ours: the artefact stays that of our own rollout
                 self._refuse_other(mine, state)
             self.console.log(
                 f"taking over rollout {state.rollout} from {state.holder}: its commands can change "
                 "nothing more, and all it has done is put back"
             )
+        if store.has_copy:
+            store.save_artefact(state)
         return state, store
 
     def enter(self, state: State, store: StateStore) -> Rollout:
