@@ -131,7 +131,7 @@ def listener(proxy: Proxy, port: int, files: Files, *, access_log: bool) -> Json
         ".HttpConnectionManager",
         "stat_prefix": STAT_PREFIX,
         "codec_type": "AUTO",
-        "server_name": "istio-envoy",
+        "server_name": "istio-envoy" if proxy.kind == "gateway" else "envoy",
         "use_remote_address": proxy.kind == "gateway",
         "normalize_path": True,
         "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
