@@ -11,11 +11,11 @@ import importlib
 import os
 import sys
 import traceback
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from theseus_ci import __version__
 from theseus_ci.commands.catalogue import COMMANDS, STAGES
-from theseus_ci.errors import EXIT_CANNOT_KNOW, TheseusError
+from theseus_ci.errors import EXIT_CANNOT_KNOW, EXIT_USAGE, TheseusError
 
 EPILOG = """\
 exit codes: 0 done or passed; 1 the release was judged bad; 2 usage or configuration; 3 could not
@@ -30,6 +30,19 @@ example:
 
 
 OWN_MODULE = frozenset({"begin", "rollback"})
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, whose errors end as every failure of this program does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(
+            EXIT_USAGE,
+            f"{self.prog}: {message}\n"
+            "production traffic: as before, this command has touched nothing\n"
+            f"next: {self.prog} --help\n",
+        )
 
 
 class Command(Protocol):
@@ -69,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser(arguments: list[str]) -> tuple[argparse.ArgumentParser, Command | None]:
     """The parser, complete only for the command that `arguments` name."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="theseus-ci",
         description="Zero-downtime releases for Kubernetes and Istio.",
         epilog=EPILOG,

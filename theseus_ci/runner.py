@@ -6,6 +6,7 @@ A stage returns what it found; everything around it is the same for all of them 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -48,15 +49,19 @@ def run_step(rollout: Rollout, step: Step, stage: Stage, args: argparse.Namespac
     """
     rollout.editor.step = step.id
     started = rollout.clock.now()
+    outcome: Outcome | None = None
+    failure: BaseException | None = None
     try:
         with rollout.clock.limit(step.timeout):
             outcome = _skipped(step) if step.skip_reason else _named(step, stage.run(rollout, args))
     except TheseusError as raised:
-        error = _interruption(rollout, raised)
-        failure = _error(error)
-        _record(rollout, step, failure, started)
-        _report(rollout, step, stage, failure, started)
-        raise error from raised
+        failure = _interruption(rollout, raised)
+        raise failure from (raised if failure is not raised else raised.__cause__)
+    finally:
+        if outcome is None:  # also when nobody foresaw what went wrong
+            ended = _error(failure or sys.exc_info()[1])
+            _record(rollout, step, ended, started)
+            _report(rollout, step, stage, ended, started)
     if outcome.verdict is Verdict.FAIL:
         brake.pull(rollout, f"{step.id}: {outcome.summary}")
     _record(rollout, step, outcome, started)
@@ -96,8 +101,8 @@ def _named(step: Step, outcome: Outcome) -> Outcome:
     return msgspec.structs.replace(outcome, results=(result,))
 
 
-def _error(error: Exception) -> Outcome:
-    message = str(error)
+def _error(error: BaseException | None) -> Outcome:
+    message = str(error) or type(error).__name__
     remedy = getattr(error, "remedy", "")
     result = CheckResult(
         name="completed", verdict=Verdict.ERROR, message=message, seconds=0.0, expected=remedy
@@ -132,21 +137,24 @@ def _report(rollout: Rollout, step: Step, stage: Stage, outcome: Outcome, starte
             seconds=rollout.clock.now() - started,
         )
         results.insert(0, done)
-    write_report(
-        rollout.world.reports / f"{step.id}.xml",
-        service=state.service,
-        stage=step.id,
-        results=results,
-        expected_names=expected,
-        skipped_reason=f"not reached: {outcome.summary}",
-        started=started,
-        properties={
-            "rollout": state.rollout,
-            "previous": state.previous.deployment if state.previous else "",
-            "candidate": state.candidate.deployment,
-            "weight": str(state.weight),
-        },
-    )
+    try:
+        write_report(
+            rollout.world.reports / f"{step.id}.xml",
+            service=state.service,
+            stage=step.id,
+            results=results,
+            expected_names=expected,
+            skipped_reason=f"not reached: {outcome.summary}",
+            started=started,
+            properties={
+                "rollout": state.rollout,
+                "previous": state.previous.deployment if state.previous else "",
+                "candidate": state.candidate.deployment,
+                "weight": str(state.weight),
+            },
+        )
+    except OSError as error:  # a report that cannot be written must not stop a rollout half way
+        rollout.log(f"cannot write the report of {step.id}: {error}")
 
 
 def expected_cases(rollout: Rollout, stage: Stage) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ writes the plan into the state artefact. What would endanger production traffic 
 with what to do about it."""
 CASES: Sequence[str] = ("checked",)
 KEPT_MANIFEST = "theseus-manifest.yaml"
+UNKNOWN_SERVICE = "unknown"  # in the report, when not even theseus.yaml could be read
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -56,11 +57,13 @@ def begin(session: Session) -> Rollout | None:
     Raises ConfigError, ManifestError, Refused, LeaseHeld, Forbidden, ClusterUnavailable.
     """
     started = session.clock.now()
-    config = session.load_config()
-    namespace = config.namespace or session.connection.namespace
-    if config.manifest == "-":
-        config = msgspec.structs.replace(config, manifest=_keep_stdin(session.artefact.parent))
+    service = UNKNOWN_SERVICE
     try:
+        config = session.load_config()
+        service = config.service
+        namespace = config.namespace or session.connection.namespace
+        if config.manifest == "-":
+            config = msgspec.structs.replace(config, manifest=_keep_stdin(session.artefact.parent))
         state = prepare(session.world, config, namespace, Path(session.args.config).parent)
         lease = Lease(session.cluster, session.clock, namespace, config.service)
         store = StateStore(
@@ -75,14 +78,14 @@ def begin(session: Session) -> Rollout | None:
         state.steps.append(_record(session, state, started))
         _save_first(session, store, lease, state)
     except TheseusError as error:
-        _report(session, config.service, error, started)
+        _report(session, service, error, started)
         raise
     session.state = state
     session.console.log(
         f"begin: {state.service}: {state.previous.deployment if state.previous else 'nothing'} → "
         f"{state.candidate.deployment}, {len(state.plan.steps)} steps, rollout {state.rollout}"
     )
-    _report(session, config.service, None, started)
+    _report(session, service, None, started)
     rollout = Rollout(session.world, state, config, store)
     rollout.lease = lease
     for note in state.notes:
@@ -152,11 +155,14 @@ def _report(session: Session, service: str, error: TheseusError | None, started:
         seconds=session.clock.now() - started,
         expected=error.remedy if error else "",
     )
-    write_report(
-        session.world.reports / "begin.xml",
-        service=service,
-        stage="begin",
-        results=[result],
-        started=started,
-        properties={},
-    )
+    try:
+        write_report(
+            Path(session.args.reports) / "begin.xml",
+            service=service,
+            stage="begin",
+            results=[result],
+            started=started,
+            properties={},
+        )
+    except OSError as error_of_file:
+        session.console.log(f"cannot write the report: {error_of_file}")
