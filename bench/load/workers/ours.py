@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.load.workers import Samples
 from theseus_ci.config.performance import Performance, Request
 from theseus_ci.load.generator import HttpLoadGenerator
-from theseus_ci.measure import Arm, LoadTarget
+from theseus_ci.measure import SLICE, Arm, LoadTarget
 from theseus_ci.quantities import Duration
 
 
@@ -23,7 +23,7 @@ def measure(url: str, rate: float, seconds: float, connections: int) -> Samples:
     latencies: list[int] = []
     lateness: list[int] = []
     for pair in HttpLoadGenerator().pairs(
-        target, performance, seed=1, stopped=lambda: False, slice_size=max(20, int(rate / 20))
+        target, performance, seed=1, stopped=lambda: False, slice_size=max(SLICE, int(rate / 20))
     ):
         latencies.extend(pair.slices[0].latencies)
         lateness.extend(pair.slices[0].lateness)
