@@ -7,31 +7,31 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import importlib
 import os
 import socket
 import sys
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from theseus_ci.checks.prober import HttpProber
-from theseus_ci.checks.runner import SmokeChecker
 from theseus_ci.clock import SystemClock
 from theseus_ci.commands import options
 from theseus_ci.config.load import config_from_dict, load_config
 from theseus_ci.config.types import Config
 from theseus_ci.console import Console
 from theseus_ci.errors import ClusterUnavailable, Interrupted, StateError, TheseusError
-from theseus_ci.judge.port import SequentialJudge
-from theseus_ci.kube.cluster import KubernetesCluster
-from theseus_ci.kube.connect import Connection, connect
-from theseus_ci.load.generator import HttpLoadGenerator
 from theseus_ci.rollout import traffic
 from theseus_ci.rollout.artefact import read_artefact
 from theseus_ci.rollout.context import Rollout, World
 from theseus_ci.rollout.lease import Lease, held
 from theseus_ci.rollout.state import ENDED, PHASE_ROLLING_BACK, State
 from theseus_ci.rollout.store import StateStore
+
+if TYPE_CHECKING:
+    from theseus_ci.commands.adapters import Connection, KubernetesCluster
 
 SAVING_SECONDS = 1.0  # after a signal, what the last save may cost; the whole exit has 3 s
 
@@ -49,29 +49,25 @@ class Session:
 
     @cached_property
     def connection(self) -> Connection:
-        return connect(self.args.kubeconfig, self.args.context)
+        made: Connection = _adapters().connect(self.args.kubeconfig, self.args.context)
+        return made
 
     @cached_property
     def cluster(self) -> KubernetesCluster:
-        return KubernetesCluster(self.connection, self.clock)
+        made: KubernetesCluster = _adapters().KubernetesCluster(self.connection, self.clock)
+        return made
 
     @cached_property
     def world(self) -> World:
-        return World(
-            cluster=self.cluster,
-            clock=self.clock,
-            prober=HttpProber(),
-            checker=SmokeChecker(directory=Path()),
-            load=HttpLoadGenerator(),
-            judge=SequentialJudge(),
-            stopped=self.clock.stopped,
-            log=self.console.log,
-            progress=self.console.progress,
+        made: World = _adapters().world(
+            self.cluster,
+            self.connection,
+            self.clock,
+            self.console,
             reports=Path(self.args.reports),
             holder=holder(),
-            default_namespace=self.connection.namespace,
-            pod_network=self.connection.pod_network,
         )
+        return made
 
     def load_config(self, *, check_files: bool = True) -> Config:
         """The configuration from file, options and environment. Raises ConfigError."""
@@ -219,6 +215,10 @@ class Session:
         raise StateError(
             f"{self.artefact} is of rollout {mine.rollout}, the cluster's is {current.rollout}"
         )
+
+
+def _adapters() -> ModuleType:
+    return importlib.import_module("theseus_ci.commands.adapters")
 
 
 def holder() -> str:
