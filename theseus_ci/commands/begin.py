@@ -64,7 +64,6 @@ def begin(session: Session) -> Rollout | None:
         namespace = config.namespace or session.connection.namespace
         if config.manifest == "-":
             config = msgspec.structs.replace(config, manifest=_keep_stdin(session.artefact.parent))
-        state = prepare(session.world, config, namespace, Path(session.args.config).parent)
         lease = Lease(session.cluster, session.clock, namespace, config.service)
         store = StateStore(
             session.cluster, session.artefact, namespace, config.service, session.console.log
@@ -74,6 +73,8 @@ def begin(session: Session) -> Rollout | None:
             session.state = running
             session.console.log(f"rollout {running.rollout} has begun already: nothing to do")
             return None
+        lease.require_free()
+        state = prepare(session.world, config, namespace, Path(session.args.config).parent)
         lease.take(state.rollout, session.world.holder)
         state.steps.append(_record(session, state, started))
         _save_first(session, store, lease, state)

@@ -38,6 +38,12 @@ class Lease:
     def read(self) -> Object | None:
         return self._cluster.get("Lease", self.namespace, self.name)
 
+    def require_free(self) -> None:
+        """Raise LeaseHeld when a rollout is under way: what it has changed is not to be judged."""
+        existing = self.read()
+        if existing is not None:
+            raise held(existing, self._clock.now())
+
     def take(self, rollout: str, holder: str) -> None:
         """Take the lease for a new rollout. Raises LeaseHeld."""
         self._create(rollout, holder, 1)
