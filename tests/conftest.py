@@ -1,0 +1,16 @@
+"""Tests that share a server stay in one test process: each module's servers start once."""
+
+from __future__ import annotations
+
+import pytest
+
+WITH_SERVERS = ("sandbox", "e2e", "faults", "contract", "tier", "jenkins")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.nodeid.split("/")[1]
+        grouped = item.get_closest_marker("xdist_group") is not None
+        if folder in WITH_SERVERS and not grouped:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
