@@ -62,7 +62,9 @@ def test_a_script_file(run: Run, tmp_path: Path) -> None:
     assert "none.sh" in result.message
 
 
-def test_what_a_script_is_told(run: Run, tmp_path: Path) -> None:
+def test_what_a_script_is_told(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("THESEUS_")]:
+        monkeypatch.delenv(name)
     inline = """
     { env | grep ^THESEUS_ | grep -v CHECK_RUN; echo "MODE=$(stat -c %a "$THESEUS_HEADERS_FILE")"
       echo "EXTRA=$EXTRA"; sed s/Zk3.*/SECRET/ "$THESEUS_HEADERS_FILE"; } > told

@@ -79,7 +79,6 @@ def test_an_approval_names_a_person_and_a_step(world: World) -> None:
 
 def test_a_step_without_a_report_gets_one(world: World) -> None:
     world.write("theseus.yaml", "servise: web\n")
-    world.theseus("begin", code=2)
     world.theseus("pipeline", "crashed", "begin", "--code", "2")
     assert cases(world, "begin")[0][1:] == ("completed", False)
 

@@ -25,6 +25,7 @@ from theseus_ci.sandbox.cluster import Sandbox
 COMMAND = Path(sys.executable).with_name("theseus-ci")
 USERS = (sys.executable, "-m", "theseus_ci.demo.traffic")
 DEADLINE_SECONDS = 60.0
+COMMAND_SECONDS = 200.0  # more than the longest deadline a command has by default, to see its words
 T = TypeVar("T")
 
 
@@ -209,16 +210,20 @@ class World:
         stdin: str = "",
     ) -> Done:
         """Run a command to its end; `code` None allows any exit code."""
-        ended = subprocess.run(
-            [COMMAND, *arguments],
-            cwd=folder or self.folder,
-            env=self._environment(kubeconfig, env),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        try:
+            ended = subprocess.run(
+                [COMMAND, *arguments],
+                cwd=folder or self.folder,
+                env=self._environment(kubeconfig, env),
+                input=stdin,
+                capture_output=True,
+                text=True,
+                timeout=COMMAND_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            said = [part.decode() for part in (error.stdout, error.stderr) if part]
+            raise AssertionError(f"{arguments} did not end; it said:\n{''.join(said)}") from None
         done = Done(ended.returncode, ended.stdout, ended.stderr)
         assert code is None or done.code == code, f"exit {done.code}\n{done.text}"
         assert "Traceback" not in done.text, done.text
