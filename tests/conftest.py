@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import settings
+
+# The same examples on every run of CI, so that a change answers for what it changes; new ones
+# everywhere else.
+settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    settings.load_profile("ci")
 
 WITH_SERVERS = ("sandbox", "e2e", "faults", "contract", "tier", "jenkins")
 
