@@ -107,7 +107,9 @@ ONLY_AT_HALF = {
     ("env", "found_at"),
     [
         pytest.param(ONLY_AT_HALF, ("smoke-half", "bake-half"), id="only at half"),
-        pytest.param({"DEMO_ERROR_RATE": "50%"}, ("bake-first",), id="fails from the beginning"),
+        pytest.param(
+            {"DEMO_ERROR_RATE": "50%"}, ("bake-first", "bake-half"), id="fails from the beginning"
+        ),
     ],
 )
 def test_users_of_the_previous_version_lose_nothing(
