@@ -8,6 +8,7 @@ import random
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from theseus_ci.config.performance import Performance
 from theseus_ci.errors import UsageError
@@ -26,12 +27,25 @@ else:
     new_loop = uvloop.new_event_loop
 
 
+class Planner(Protocol):
+    """What to send, endlessly; see `plan`."""
+
+    def __call__(
+        self, versions: tuple[Version, ...], performance: Performance, *, seed: int, size: int
+    ) -> Iterator[PairPlan]: ...
+
+
 class HttpLoadGenerator:
     """Sends HTTP/1.1 requests at their scheduled times, from this process and thread.
 
     The loop runs only while a pair is being waited for; between `LOOKS` requests may be under way
-    when a pair is handed out, so the consumer should think long only at those.
+    when a pair is handed out, so the consumer should think long only at those. A worker of many
+    has a plan of its own and never `rests` at them: its consumer is elsewhere.
     """
+
+    def __init__(self, planned: Planner | None = None, *, rests: bool = True) -> None:
+        self._planned = planned or plan
+        self._rests = rests
 
     def pairs(
         self,
@@ -54,7 +68,9 @@ class HttpLoadGenerator:
         gc.freeze()  # a collection of everything imported would hold requests up
         try:
             session = loop.run_until_complete(
-                _begin(target, performance, seed, stopped, slice_size)
+                _begin(
+                    target, performance, seed, stopped, slice_size, self._planned, rests=self._rests
+                )
             )
             try:
                 while (pair := loop.run_until_complete(session.next_pair())) is not None:
@@ -72,6 +88,9 @@ async def _begin(
     seed: int,
     stopped: Callable[[], bool],
     size: int,
+    planned: Planner,
+    *,
+    rests: bool,
 ) -> Session:
     address = Address.of(target)
     tls = tls_context(performance.tls) if address.tls else None
@@ -97,13 +116,14 @@ async def _begin(
         for arm in target.arms
     }
     return Session(
-        plan(tuple(pools), performance, seed=seed, size=size or slice_size(performance)),
+        planned(tuple(pools), performance, seed=seed, size=size or slice_size(performance)),
         pools,
         payloads,
         rate=performance.rate,
         timeout=performance.timeout,
         longest=performance.max_duration,
         stopped=stopped,
+        rests=rests,
     )
 
 

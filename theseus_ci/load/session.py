@@ -33,6 +33,8 @@ class PairPlan(msgspec.Struct, frozen=True):
     choices: array[int]
     gaps: tuple[array[int], ...]  # for each slice, nanoseconds from each request to the next
     judged: bool = True  # False: only warms the versions up
+    begins: int = 0  # nanoseconds of the monotonic clock: not earlier than this
+    number: int | None = None  # the pair's, where it has one on a timetable; default: counted
 
 
 class _PairRun(msgspec.Struct, frozen=True):
@@ -58,8 +60,10 @@ class Session:
         timeout: float,
         longest: float,
         stopped: Callable[[], bool],
+        rests: bool = True,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._rests = rests  # at looks, until the consumer has thought; a worker's does not think
         self._plans = plans
         self._pools = pools
         self._payloads = payloads
@@ -153,11 +157,13 @@ class Session:
         if self._ended:
             return False
         plan = next(self._plans)
+        self._due = max(self._due, plan.begins)
         runs = tuple(
             SliceRun(version, plan.choices, gaps, self._payloads[version], self._wake.set)
             for version, gaps in zip(plan.order, plan.gaps, strict=True)
         )
-        self._pending.append(_PairRun(self._begun, runs, plan.judged))
+        number = self._begun if plan.number is None else plan.number
+        self._pending.append(_PairRun(number, runs, plan.judged))
         self._to_send.extend(runs)
         if plan.judged:
             self._begun += 1
@@ -201,7 +207,7 @@ class Session:
         return True
 
     def _resting(self) -> bool:
-        return self._end > 0 and self._begun in LOOKS
+        return self._rests and self._end > 0 and self._begun in LOOKS
 
     def _warm_others(self, busy: Pool) -> None:
         for pool in self._pools.values():
