@@ -1,7 +1,8 @@
 """The command line: finds the command, imports only its module, turns errors into exit codes.
 
 This is the only place that catches everything. Importing it costs little, so that `--help` and
-`--version` answer at once: a command's module is imported when that command is asked for.
+`--version` answer at once: what a command takes is in `arguments`, and the module that runs it is
+imported when it is about to run.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import traceback
 from typing import NoReturn, Protocol
 
 from theseus_ci import __version__
-from theseus_ci.commands.catalogue import COMMANDS, STAGES
+from theseus_ci.arguments import of_command
+from theseus_ci.arguments.catalogue import COMMANDS, STAGES
 from theseus_ci.errors import EXIT_CANNOT_KNOW, EXIT_USAGE, TheseusError
 
 EPILOG = """\
@@ -27,9 +29,6 @@ example:
   theseus-ci init --service front-end > theseus.yaml
   theseus-ci plan --diff
   theseus-ci run"""
-
-
-OWN_MODULE = frozenset({"begin", "rollback"})
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,9 +45,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Command(Protocol):
-    """A module (or object) that adds its options and runs."""
-
-    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+    """A module that runs a command."""
 
     def run(self, args: argparse.Namespace) -> int: ...
 
@@ -56,13 +53,13 @@ class Command(Protocol):
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    parser, module = _parser(arguments)
+    parser = _parser(arguments)
     args = parser.parse_args(arguments)
-    if module is None:
+    if args.command is None:
         parser.print_help()
-        return 2
+        return EXIT_USAGE
     try:
-        return int(module.run(args))
+        return int(load(args.command).run(args))
     except TheseusError as error:
         print(f"theseus-ci {args.command}: {error}", file=sys.stderr)
         if error.remedy:
@@ -80,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
         return EXIT_CANNOT_KNOW
 
 
-def _parser(arguments: list[str]) -> tuple[argparse.ArgumentParser, Command | None]:
+def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     """The parser, complete only for the command that `arguments` name."""
     parser = Parser(
         prog="theseus-ci",
@@ -91,7 +88,6 @@ def _parser(arguments: list[str]) -> tuple[argparse.ArgumentParser, Command | No
     parser.add_argument("--version", action="version", version=f"theseus-ci {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     chosen = next((word for word in arguments if not word.startswith("-")), "")
-    module = None
     for name, summary in {**STAGES, **COMMANDS}.items():
         sub = commands.add_parser(
             name,
@@ -100,20 +96,18 @@ def _parser(arguments: list[str]) -> tuple[argparse.ArgumentParser, Command | No
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == chosen:
-            module = load(name)
-            module.configure(sub)
-    return parser, module
+            of_command.configure(sub, name)
+    return parser
 
 
 def load(command: str) -> Command:
-    """What stands behind a command; only its own module is imported."""
-    if command in STAGES and command not in OWN_MODULE:
-        stage = importlib.import_module("theseus_ci.commands.stage")
-        wrapped: Command = stage.command(command)
-        return wrapped
-    if command == "sandbox":
-        return importlib.import_module("theseus_ci.sandbox.commands")
-    module: Command = importlib.import_module(f"theseus_ci.commands.{command}")
+    """What runs a command; only its own module is imported."""
+    name = f"theseus_ci.commands.{command}"
+    if of_command.is_step(command):
+        name = "theseus_ci.commands.step"
+    elif command == "sandbox":
+        name = "theseus_ci.sandbox.commands"
+    module: Command = importlib.import_module(name)
     return module
 
 

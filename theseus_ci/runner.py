@@ -31,12 +31,7 @@ EXIT_CODES = {
 class Stage(Protocol):
     """A module of theseus_ci.stages."""
 
-    SUMMARY: str
-    DESCRIPTION: str
     CASES: Sequence[str]
-
-    @staticmethod
-    def configure(parser: argparse.ArgumentParser) -> None: ...
 
     @staticmethod
     def run(rollout: Rollout, args: argparse.Namespace) -> Outcome: ...

@@ -9,9 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from theseus_ci.commands.catalogue import COMMANDS, STAGES
 from theseus_ci.commands.reference import filled
 from theseus_ci.errors import (
     EXIT_BAD_RELEASE,
@@ -34,39 +31,6 @@ def test_exit_codes_are_those_of_the_program() -> None:
     listed = re.findall(r"^\| ([0-9n+]+) \|", table, re.MULTILINE)
     codes = [EXIT_DONE, EXIT_BAD_RELEASE, EXIT_USAGE, EXIT_CANNOT_KNOW]
     assert listed == [*map(str, codes), f"{EXIT_SIGNAL}+n"]
-
-
-@pytest.mark.parametrize("command", [*STAGES, *COMMANDS])
-def test_every_command_teaches_by_its_help(command: str) -> None:
-    shown = subprocess.run(
-        [sys.executable, "-m", "theseus_ci.cli", command, "--help"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    ).stdout
-    assert f"theseus-ci {command}" in shown
-    assert "example" in shown
-
-
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
-def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
-    """Start-up in terms that do not depend on the machine: which packages are imported."""
-    program = (
-        "import sys\n"
-        "from theseus_ci.cli import main\n"
-        "try:\n"
-        f"    main({list(arguments)!r})\n"
-        "except SystemExit:\n"
-        "    pass\n"
-        "heavy = {'kubernetes', 'requests', 'sh', 'jenkins', 'yaml', 'msgspec', 'rich',\n"
-        "         'aiohttp', 'junit_xml', 'urllib3', 'jsonpath_ng'} & set(sys.modules)\n"
-        "print('heavy:', sorted(heavy))\n"
-    )
-    shown = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
-    assert shown.endswith("heavy: []\n")
 
 
 def test_the_walk(tmp_path: Path) -> None:

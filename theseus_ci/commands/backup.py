@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from theseus_ci.commands import options
+from theseus_ci.arguments import options
 from theseus_ci.commands.session import Session
 from theseus_ci.console import Console
 from theseus_ci.errors import EXIT_DONE, UsageError
@@ -22,21 +22,6 @@ from theseus_ci.preflight.previous import choose_previous
 from theseus_ci.preflight.routes import find_rules, find_virtual_services
 from theseus_ci.preflight.running import find_running, find_service, running_of
 from theseus_ci.rollout.autoscaler import portable
-
-DESCRIPTION = """\
-Writes the Deployment that carries the service's traffic, with its autoscaler, VirtualServices and
-DestinationRules, as YAML that kubectl apply takes. Fails when there is none."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = DESCRIPTION
-    parser.epilog = "example:\n  theseus-ci backup --output backup.yaml"
-    parser.add_argument(
-        "name", nargs="?", metavar="DEPLOYMENT", help="default: the one that carries the traffic"
-    )
-    parser.add_argument("--output", metavar="FILE", help="write here instead of to the terminal")
-    options.add_config(parser, overrides=True)
-    options.add_cluster(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 
-from theseus_ci.commands import options
 from theseus_ci.commands.session import Session
 from theseus_ci.errors import EXIT_DONE, Forbidden, LeaseLost, Rejected, TheseusError
 from theseus_ci.model import CheckResult, Verdict
@@ -21,22 +20,9 @@ from theseus_ci.rollout.lease import Lease
 from theseus_ci.rollout.state import State, StepRecord
 from theseus_ci.rollout.store import StateStore
 
-DESCRIPTION = """\
-Reads theseus.yaml, the manifest and the cluster, and checks all that can be checked without
-touching anything. Then takes the lease of the service, records what rollback must restore, and
-writes the plan into the state artefact. What would endanger production traffic is refused (exit 2)
-with what to do about it."""
 CASES: Sequence[str] = ("checked",)
 KEPT_MANIFEST = "theseus-manifest.yaml"
 UNKNOWN_SERVICE = "unknown"  # in the report, when not even theseus.yaml could be read
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = DESCRIPTION
-    parser.epilog = "example:\n  theseus-ci begin --config theseus.yaml --version 1.4.2"
-    options.add_config(parser, overrides=True)
-    options.add_cluster(parser)
-    options.add_state(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import argparse
 import copy
 from collections.abc import Callable
 
-from theseus_ci.commands import options
+from theseus_ci.arguments import options
 from theseus_ci.commands.session import Session, holder
 from theseus_ci.errors import EXIT_DONE, CannotKnow, Refused, StaleObject, UsageError
 from theseus_ci.mesh.choose import selects
@@ -20,19 +20,7 @@ from theseus_ci.preflight.routes import find_rules, find_virtual_services
 from theseus_ci.preflight.running import Running, find_running, find_service, running_of
 from theseus_ci.rollout.lease import Lease
 
-DESCRIPTION = """\
-Removes a version of the service: its routes that carry nothing, its subset, its autoscaler and its
-Deployment, in this order. Fails when there is no such Deployment, and refuses the one that carries
-traffic."""
 ATTEMPTS = 5
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = DESCRIPTION
-    parser.epilog = "example:\n  theseus-ci delete reviews-v1"
-    parser.add_argument("name", metavar="DEPLOYMENT", help="the version to remove")
-    options.add_config(parser, overrides=True)
-    options.add_cluster(parser)
 
 
 def run(args: argparse.Namespace) -> int:

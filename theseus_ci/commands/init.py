@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from theseus_ci.commands import options
+from theseus_ci.arguments import options
 from theseus_ci.commands.session import Session
 from theseus_ci.config.init_template import Facts, render
 from theseus_ci.config.types import Config
@@ -20,22 +20,6 @@ from theseus_ci.preflight.candidate import find_autoscaler
 from theseus_ci.preflight.previous import choose_previous
 from theseus_ci.preflight.routes import find_rules, find_virtual_services
 from theseus_ci.preflight.running import Running, find_running, find_service
-
-DESCRIPTION = """\
-Looks at a service in the cluster and prints a theseus.yaml for it: what was found is filled in, all
-other keys are explained and commented out. Without --service, the services that could be released
-are listed."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = DESCRIPTION
-    parser.epilog = "example:\n  theseus-ci init --service reviews > theseus.yaml"
-    parser.add_argument("--service", metavar="NAME", help="the Service whose traffic is to move")
-    parser.add_argument("--namespace", metavar="NAME", help="default: the context's")
-    parser.add_argument("--manifest", metavar="PATH", help="where the candidate's manifest lies")
-    parser.add_argument("--output", metavar="FILE", help="write here instead of to the terminal")
-    parser.add_argument("--force", action="store_true", help="overwrite the output file")
-    options.add_cluster(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,243 +3,250 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections.abc import Mapping
-from pathlib import Path
+import json
+import os
+import sys
+import time
 
-from theseus_ci.errors import UsageError
+import msgspec
+
+from theseus_ci import __version__
+from theseus_ci.clock import SystemClock
+from theseus_ci.commands.jenkins_values import job_parameters, pairs, without_login
+from theseus_ci.console import Console
+from theseus_ci.errors import (
+    EXIT_BAD_RELEASE,
+    EXIT_CANNOT_KNOW,
+    EXIT_DONE,
+    CannotKnow,
+    Interrupted,
+    UsageError,
+)
+from theseus_ci.jenkins import address, baseline, gates, library
+from theseus_ci.jenkins.client import Client, job_name
+from theseus_ci.jenkins.follow import Follower, Watching
+from theseus_ci.jenkins.gates import Gate
+from theseus_ci.jenkins.install import changes, install
+from theseus_ci.jenkins.job import Parameter, PipelineJob
 from theseus_ci.quantities import Duration
 
-DESCRIPTION = """\
-Sets up the pipeline job of a repository, shows and answers the gates that builds wait at, follows
-a build, and fetches the performance baseline of the last promoted one. Which Jenkins, and who you
-are there, comes from JENKINS_URL, JENKINS_USER and JENKINS_TOKEN (or JENKINS_API_TOKEN), or from
-~/.netrc: never from options."""
-EXAMPLES = """\
-examples:
-  theseus-ci jenkins install team/reviews --repository https://git.example.com/reviews.git
-  theseus-ci jenkins gates team/reviews
-  theseus-ci jenkins approve team/reviews --gate Promote --parameter REASON=checked
-  theseus-ci jenkins watch team/reviews --build --log
-  theseus-ci jenkins baseline team/reviews --output baseline.json"""
-WATCH_CODES = """\
-exit codes: 0 SUCCESS; 1 FAILURE or UNSTABLE; 3 ABORTED, NOT_BUILT, or not known. Ctrl-C ends the
-watching; the build goes on.
-
-example:
-  theseus-ci jenkins watch team/reviews --number 17 --log"""
-KINDS = {"": "String", "string": "String", "boolean": "Boolean", "choice": "Choice"}
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = DESCRIPTION
-    parser.epilog = EXAMPLES
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", required=True)
-    _install(_action(actions, "install", "create or update a pipeline job, folders included"))
-    _gates(_action(actions, "gates", "the gates that running builds of a job wait at"))
-    _approve(_action(actions, "approve", "answer a gate: the build goes on"))
-    _reject(
-        _action(actions, "reject", "answer a gate with no: the pipeline takes the release back")
-    )
-    _watch(_action(actions, "watch", "follow a build; the exit code is its result"))
-    _baseline(_action(actions, "baseline", "the baseline of the last promoted build, as a file"))
+BAD_RESULTS = frozenset({"FAILURE", "UNSTABLE"})
 
 
 def run(args: argparse.Namespace) -> int:
     """Returns the exit code. Raises TheseusError."""
-    from theseus_ci.commands import jenkins_actions  # noqa: PLC0415 - --help must not load requests
+    clock = SystemClock()
+    clock.listen()
+    with clock.interruptible():
+        where = address.from_environment(os.environ, args.url)
+        args.job = job_name(args.job, where.url)
+        client = Client(where, seconds=float(args.timeout))
+        if args.action == "watch":
+            return _watch(client, args, clock)
+        return ACTIONS[args.action](client, args)
 
-    return jenkins_actions.act(args)
 
-
-def _action(
-    actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
-) -> argparse.ArgumentParser:
-    parser = actions.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def _install(client: Client, args: argparse.Namespace) -> int:
+    repository = without_login(args.repository, "--repository")
+    library_repository = without_login(args.library_repository, "--library-repository")
+    wanted = PipelineJob(
+        repository=repository,
+        branch=args.branch,
+        script=args.script,
+        credentials=args.credentials,
+        description=args.description,
+        parameters=tuple(Parameter(*one) for one in job_parameters(args.parameter)),
     )
-    parser.add_argument("job", metavar="JOB", help="its full name, as team/reviews, or its URL")
-    group = parser.add_argument_group("server")
-    group.add_argument("--url", help="of Jenkins (default: $JENKINS_URL)")
-    group.add_argument(
-        "--timeout",
-        type=_duration,
-        default=Duration(30),
-        metavar="TIME",
-        help="how long Jenkins may leave a request without an answer (default: 30s)",
-    )
-    return parser
+    todo = changes(client, args.job, wanted)
+    for change in todo:
+        print(change.diff)
+    if not todo:
+        print(f"{args.job} is as wanted: nothing to do")
+    elif args.dry_run:
+        print(f"dry run: nothing was changed; {len(todo)} to change", file=sys.stderr)
+    else:
+        install(client, args.job, wanted, todo, print)
+    version = args.library_version or f"v{__version__}"
+    print("\nThe shared library is set once for the whole Jenkins by an administrator; the REST")
+    print("interface cannot. With Configuration as Code:\n")
+    print(library.casc(library_repository, version))
+    print("Or by hand:\n")
+    print(library.steps(library_repository, version))
+    return EXIT_DONE
 
 
-def _install(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = (
-        "A job that exists keeps all that is not named here: triggers, other parameters, and so\n"
-        "on. The global library configuration is printed: the REST interface cannot set it.\n\n"
-        "example:\n  theseus-ci jenkins install team/reviews --dry-run \\\n"
-        "    --repository https://git.example.com/reviews.git --credentials git-reader \\\n"
-        "    --parameter VERSION= --parameter FLOW:choice=canary,blue-green"
-    )
-    parser.add_argument("--repository", required=True, metavar="URL", help="Git, the Jenkinsfile's")
-    parser.add_argument("--branch", default="main", help="default: main")
-    parser.add_argument(
-        "--script", default="Jenkinsfile", metavar="PATH", help="in the repository (Jenkinsfile)"
-    )
-    parser.add_argument(
-        "--credentials", default="", metavar="ID", help="of Jenkins' credentials for the repository"
-    )
-    parser.add_argument("--description", help="of the job (default: as it is)")
-    parser.add_argument(
-        "--parameter",
-        action="append",
-        default=[],
-        metavar="NAME[:KIND]=DEFAULT",
-        help="a parameter of the job; KIND is string, boolean or choice (values by commas)",
-    )
-    parser.add_argument("--dry-run", action="store_true", help="show the difference, do nothing")
-    parser.add_argument(
-        "--library-repository",
-        default="<Git URL of the theseus-ci repository>",
-        metavar="URL",
-        help="Git, this project's, for the printed library configuration",
-    )
-    parser.add_argument(
-        "--library-version", metavar="TAG", help="default: the tag of this very version"
-    )
+def _gates(client: Client, args: argparse.Namespace) -> int:
+    found = gates.pending(client, args.job, args.number)
+    if args.json:
+        print(json.dumps([_as_json(gate) for gate in found], indent=2))
+    elif not found:
+        print(f"no build of {args.job} waits at a gate")
+    else:
+        for gate in found:
+            _describe(gate)
+        print("\nWho may answer, Jenkins tells only when somebody tries.")
+    return EXIT_DONE
 
 
-def _number(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--number", type=_positive, metavar="N", help="of the build (default: all that run)"
-    )
+def _describe(gate: Gate) -> None:
+    since = ""
+    if gate.since is not None:
+        waited = Duration(max(0, round(time.time() - gate.since)))
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(gate.since))
+        since = f", waits since {started} ({waited})"
+    print(f"{gate.id}  build {gate.build}{since}")
+    for line in gate.message.splitlines():
+        print(f"  {line}")
+    for asked in gate.parameters:
+        print(f"  asks: {asked.shown}{f': {asked.description}' if asked.description else ''}")
+    print(f"  {gate.url}")
 
 
-def _gates(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "example:\n  theseus-ci jenkins gates team/reviews --json"
-    _number(parser)
-    parser.add_argument("--json", action="store_true", help="for programs")
+def _as_json(gate: Gate) -> dict[str, object]:
+    return {
+        "job": gate.job,
+        "build": gate.build,
+        "url": gate.url,
+        "id": gate.id,
+        "message": gate.message,
+        "proceed": gate.proceed,
+        "since": gate.since,
+        "parameters": [
+            {
+                "name": asked.name,
+                "type": asked.type,
+                "default": None if asked.secret else asked.default,
+                "choices": list(asked.choices),
+                "description": asked.description,
+            }
+            for asked in gate.parameters
+        ],
+    }
 
 
-def _approve(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = (
-        "Parameters that are not given get their defaults.\n\nexample:\n"
-        "  theseus-ci jenkins approve team/reviews --gate Promote --parameter REASON=checked"
-    )
-    _gate(parser)
-    parser.add_argument(
-        "--parameter",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="what the gate asks; NAME alone takes the variable of that name",
-    )
+def _approve(client: Client, args: argparse.Namespace) -> int:
+    given = pairs(args.parameter, os.environ)
+    gate = _chosen(client, args)
+    values = gates.approve(client, gate, given)
+    print(f"approved {gate.id} of build {gate.build} of {gate.job}")
+    for asked in gate.parameters:
+        if not asked.secret:
+            source = "given" if asked.name in given else "default"
+            print(f"  {asked.name} = {json.dumps(values[asked.name])} ({source})")
+    return EXIT_DONE
 
 
-def _reject(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "example:\n  theseus-ci jenkins reject team/reviews --number 17"
-    _gate(parser)
+def _reject(client: Client, args: argparse.Namespace) -> int:
+    gate = _chosen(client, args)
+    gates.reject(client, gate)
+    print(f"rejected {gate.id} of build {gate.build} of {gate.job}")
+    return EXIT_DONE
 
 
-def _gate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--gate", metavar="ID", help="of the gate (default: the only one)")
-    _number(parser)
-
-
-def _watch(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = WATCH_CODES
-    parser.add_argument("--number", metavar="N", help="of the build, or last (default: last)")
-    parser.add_argument("--build", action="store_true", help="start a build and follow that one")
-    parser.add_argument(
-        "--parameter",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="with --build; NAME alone takes the variable of that name",
-    )
-    parser.add_argument("--log", action="store_true", help="print its log to the standard output")
-    times: tuple[tuple[str, Duration, str], ...] = (
-        ("--deadline", Duration(24 * 3600), "how long to follow, the queue included (24h)"),
-        ("--outage", Duration(600), "how long Jenkins may be away, to restart for example (10m)"),
-        ("--interval", Duration(3), "between two looks (3s)"),
-    )
-    for name, default, text in times:
-        parser.add_argument(name, type=_duration, default=default, metavar="TIME", help=text)
-
-
-def _baseline(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "example:\n  theseus-ci jenkins baseline team/reviews --output baseline.json"
-    parser.add_argument(
-        "--output", type=Path, default=Path("baseline.json"), metavar="FILE", help="baseline.json"
-    )
-    parser.add_argument(
-        "--service", default="", help="when builds of the job release several services"
-    )
-    parser.add_argument(
-        "--builds", type=_positive, default=100, metavar="N", help="to look at, newest first (100)"
-    )
-
-
-def pairs(texts: list[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """`NAME=VALUE` arguments; `NAME` alone takes the environment's value, for what is secret.
-
-    Raises UsageError.
-    """
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            value = environment.get(name, "")
-        if not name or not (equals or name in environment):
-            raise UsageError(
-                f"--parameter {name or '…'} has no value",
-                remedy="write it as NAME=VALUE, or as NAME with the value in the variable NAME",
-            )
-        if name in found:
-            raise UsageError(f"--parameter {name} is given twice")
-        found[name] = value
-    return found
-
-
-def without_login(url: str, option: str) -> str:
-    """A Git URL without credentials in it: it is stored where others read. Raises UsageError."""
-    if re.match(r"https?://[^/]*@", url):
-        raise UsageError(
-            f"{option} holds a user or a password, which others could read in Jenkins",
-            remedy="keep it in Jenkins' credentials and give their id",
+def _chosen(client: Client, args: argparse.Namespace) -> Gate:
+    """The gate that is meant. Raises UsageError when several could be, CannotKnow when none."""
+    waiting = gates.pending(client, args.job, args.number)
+    found = waiting
+    if args.gate:  # Jenkins makes the first letter of an id a capital
+        ids = {args.gate, args.gate[:1].upper() + args.gate[1:]}
+        found = [gate for gate in waiting if gate.id in ids]
+    if len(found) > 1:
+        listed = ", ".join(f"{gate.id} of build {gate.build}" for gate in found)
+        raise UsageError(f"several gates wait: {listed}", remedy="name one: --gate ID --number N")
+    if not found:
+        build = f"build {args.number} of {args.job}" if args.number else f"no build of {args.job}"
+        which = f"the gate {args.gate}" if args.gate else "a gate"
+        verb = "does not wait" if args.number else "waits"
+        others = ", ".join(f"{gate.id} of build {gate.build}" for gate in waiting)
+        raise CannotKnow(
+            f"{build} {verb} at {which}",
+            remedy=f"waiting: {others}" if others else "has somebody answered it already?",
         )
-    return url
+    return found[0]
 
 
-def job_parameters(texts: list[str]) -> list[tuple[str, str, tuple[str, ...]]]:
-    """`NAME[:KIND]=DEFAULT` arguments as name, kind, values. Raises UsageError."""
-    found = []
-    for key, value in pairs(texts, {}).items():
-        name, _, word = key.partition(":")
-        kind = KINDS.get(word.lower())
-        if kind is None or not re.fullmatch(r"\w[\w.-]*", name):
-            raise UsageError(
-                f"--parameter {key}: no such parameter can be made",
-                remedy="write NAME=DEFAULT, NAME:boolean=true or NAME:choice=first,second",
-            )
-        if kind == "Boolean" and value not in ("true", "false"):
-            raise UsageError(f"--parameter {key} is true or false, not {value!r}")
-        found.append((name, kind, tuple(value.split(",")) if kind == "Choice" else (value,)))
-    return found
-
-
-def _duration(text: str) -> Duration:
+def _watch(client: Client, args: argparse.Namespace, clock: SystemClock) -> int:
+    console = Console(sys.stderr if args.log else sys.stdout)
+    watching = Watching(float(args.interval), float(args.deadline), float(args.outage))
+    follower = Follower(
+        client,
+        clock,
+        watching,
+        tell=console.log,
+        progress=console.progress,
+        log=_print_log if args.log else None,
+    )
+    started = ""
     try:
-        value = Duration.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if value <= 0:
-        raise argparse.ArgumentTypeError("it must be above 0")
-    return value
+        if args.build:
+            item = client.trigger(args.job, _build_parameters(args))
+            started = f"queue item {item} of {args.job}"
+            console.log(f"queued: item {item}")
+            number = follower.wait_for_start(args.job, item)
+        else:
+            number = _which(client, args)
+        started = f"build {number} of {args.job}"
+        console.log(f"{started}: {client.page(args.job, number)}")
+        result = follower.follow(args.job, number)
+        console.log(f"{started}: {result}")
+    except Interrupted:
+        if started:
+            console.log(f"{started} goes on: {client.address.url}")
+        raise
+    finally:
+        console.close()
+    if result == "SUCCESS":
+        return EXIT_DONE
+    return EXIT_BAD_RELEASE if result in BAD_RESULTS else EXIT_CANNOT_KNOW
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
-    return int(text)
+def _build_parameters(args: argparse.Namespace) -> dict[str, str]:
+    if args.number is not None:
+        raise UsageError("--build starts a new build: its number is not known beforehand")
+    return pairs(args.parameter, os.environ)
+
+
+def _which(client: Client, args: argparse.Namespace) -> int:
+    if args.parameter:
+        raise UsageError("--parameter is for a new build", remedy="add --build")
+    if args.number in (None, "last"):
+        newest = client.builds(args.job, "number", 0, 1)
+        if not newest:
+            raise CannotKnow(f"{args.job} has no build yet", remedy="start one: --build")
+        return int(newest[0]["number"])
+    if not args.number.isdecimal():
+        raise UsageError(f"{args.number!r} is no number of a build, nor last")
+    return int(args.number)
+
+
+def _print_log(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _baseline(client: Client, args: argparse.Namespace) -> int:
+    found = baseline.newest(client, args.job, service=args.service, builds=args.builds)
+    data = msgspec.json.format(msgspec.json.encode(found.baseline), indent=1)
+    partial = args.output.with_name(f".{args.output.name}.{os.getpid()}")
+    try:
+        partial.write_bytes(data + b"\n")
+        partial.replace(args.output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise UsageError(f"cannot write {args.output}: {error.strerror}") from error
+    print(f"{args.output}: {found.baseline.service} as promoted by build {found.build}")
+    for version, measured in sorted(found.baseline.versions.items()):
+        figures = ", ".join(
+            f"{name} {value * 1000:.1f} ms" for name, value in measured.quantiles.items()
+        )
+        print(f"  {version}: {measured.requests} requests, {figures}")
+    return EXIT_DONE
+
+
+ACTIONS = {
+    "install": _install,
+    "gates": _gates,
+    "approve": _approve,
+    "reject": _reject,
+    "baseline": _baseline,
+}

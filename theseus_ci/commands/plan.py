@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from theseus_ci.commands import options
 from theseus_ci.commands.pipeline_steps import pipeline_step
 from theseus_ci.commands.session import Session
 from theseus_ci.commands.stage import load_stage, step_arguments
@@ -27,26 +26,9 @@ from theseus_ci.rollout.lease import Lease
 from theseus_ci.rollout.state import State
 from theseus_ci.rollout.store import StateStore
 
-DESCRIPTION = """\
-Checks what begin checks and shows the steps of the rollout. --diff runs every step that changes
-something in a world that stays in memory, and prints the change of every object. Nothing in the
-cluster is touched, the lease included."""
 ONLY_LOOKING = frozenset(
     {"begin", "await-mesh", "smoke", "performance", "bake", "await-scale-down"}
 )
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = DESCRIPTION
-    parser.epilog = "example:\n  theseus-ci plan --diff"
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="the steps as JSON, for a pipeline")
-    form.add_argument(
-        "--diff", action="store_true", help="the change of every object, step by step"
-    )
-    options.add_config(parser, overrides=True)
-    options.add_cluster(parser)
-    options.add_state(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from theseus_ci.commands.catalogue import COMMANDS, STAGES
+from theseus_ci.arguments.catalogue import COMMANDS, STAGES
 from theseus_ci.config import reference
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from theseus_ci.commands import options
 from theseus_ci.commands.report_page import last_moment, page_of
 from theseus_ci.commands.report_refused import refused_begin
 from theseus_ci.commands.session import Session
@@ -18,34 +17,7 @@ from theseus_ci.report.page_model import Page
 from theseus_ci.rollout.artefact import read_artefact
 from theseus_ci.rollout.state import State
 
-DESCRIPTION = """\
-Writes the rollout as one page: how it ended and what to do next, the steps over time with the share
-of traffic, both versions' latency, every check with its evidence and how to repeat it, gates, what
-was changed in the cluster, the journal. It is HTML with a style sheet and SVG pictures beside it,
-without script or inline style, so that Jenkins shows it under its default Content-Security-Policy.
-Reads the state artefact and the JUnit files; only where there is no artefact is the cluster asked.
---markdown prints a summary for a pull request or a chat instead."""
-
 PAGE = "index.html"
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = DESCRIPTION
-    parser.epilog = "example:\n  theseus-ci report --output reports/html"
-    parser.add_argument(
-        "--output",
-        metavar="FOLDER",
-        help="where the page goes (default: html in the folder of --reports)",
-    )
-    parser.add_argument(
-        "--markdown", action="store_true", help="print a summary as Markdown, write no file"
-    )
-    parser.add_argument(
-        "--service", metavar="NAME", help="the service, where neither state nor theseus.yaml tells"
-    )
-    options.add_config(parser, overrides=False)
-    options.add_cluster(parser)
-    options.add_state(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from theseus_ci.commands import options
 from theseus_ci.commands.remains import clear_stray_lease, mend
 from theseus_ci.commands.session import Session
 from theseus_ci.commands.stage import load_stage
@@ -17,29 +16,6 @@ from theseus_ci.rollout.state import ENDED, PHASE_ROLLED_BACK
 from theseus_ci.runner import exit_code, run_step
 
 STEP = Step(id="rollback", command=("rollback",), title="Put everything back")
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    stage = load_stage("rollback")
-    parser.description = stage.DESCRIPTION
-    parser.epilog = "example:\n  theseus-ci rollback"
-    stage.configure(parser)
-    parser.add_argument(
-        "--take-over",
-        action="store_true",
-        help="take back a rollout that another build began: its commands can change nothing more",
-    )
-    parser.add_argument(
-        "--own",
-        action="store_true",
-        help="only if this build or process ($BUILD_URL) was the last to act for the rollout",
-    )
-    parser.add_argument(
-        "--service", metavar="NAME", help="the service, where neither state nor theseus.yaml tells"
-    )
-    options.add_config(parser, overrides=False)
-    options.add_cluster(parser)
-    options.add_state(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 
-from theseus_ci.commands import options
 from theseus_ci.commands.begin import begin
 from theseus_ci.commands.rollback import roll_back
 from theseus_ci.commands.session import Session
@@ -34,28 +33,6 @@ from theseus_ci.rollout.state import (
     PHASE_ROLLED_BACK,
 )
 from theseus_ci.runner import exit_code, run_step
-
-DESCRIPTION = """\
-Runs begin and then every step of the plan in one process. When a step fails, and on Ctrl-C in a
-terminal, everything is rolled back before the exit. SIGTERM saves the state and exits within 3 s;
-theseus-ci rollback (or run --resume) then goes on from there."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = DESCRIPTION
-    parser.epilog = "example:\n  theseus-ci run --version 1.4.2"
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with the rollout that a process left behind"
-    )
-    parser.add_argument(
-        "--yes", action="store_true", help="answer the flow's gates with yes instead of asking"
-    )
-    parser.add_argument(
-        "--no-rollback", action="store_true", help="leave everything as it is on failure"
-    )
-    options.add_config(parser, overrides=True)
-    options.add_cluster(parser)
-    options.add_state(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,9 +60,11 @@ def _act(session: Session) -> int:
 def _follow_plan(session: Session, rollout: Rollout) -> int:
     _refuse_unanswerable(session, rollout)
     plan = rollout.state.plan
-    for name in {step.command[0] for step in plan.steps} - {"begin"} | {"rollback"}:
-        load_stage(name)  # now: an upgrade in place must not change the program half way
     steps = [step for step in plan.steps if step.command[0] != "begin"]
+    load_stage("rollback")  # now: an upgrade in place must not change the program half way
+    for step in steps:
+        load_stage(step.command[0])
+        step_arguments(step)
     session.console.follow()
     for number, step in enumerate(steps, start=1):
         if step.id in rollout.state.done():

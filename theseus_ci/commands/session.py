@@ -17,8 +17,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from theseus_ci.arguments import options
 from theseus_ci.clock import SystemClock
-from theseus_ci.commands import options
 from theseus_ci.config.load import config_from_dict, load_config
 from theseus_ci.config.types import Config
 from theseus_ci.console import Console

@@ -1,45 +1,13 @@
-"""A stage as a command: its options and help, around the one way every step is run."""
+"""From the name of a stage, or a step of a plan, to what runs it."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-from dataclasses import dataclass
 
-from theseus_ci.commands import options
+from theseus_ci.arguments.of_command import add_step_options
 from theseus_ci.plan import Step
 from theseus_ci.runner import Stage
-
-STEP_HELP = "the plan's step id; default: the next unfinished step with this command"
-
-
-@dataclass(frozen=True)
-class StageCommand:
-    """What the command line needs of a stage."""
-
-    name: str
-    stage: Stage
-
-    def configure(self, parser: argparse.ArgumentParser) -> None:
-        parser.description = self.stage.DESCRIPTION
-        parser.epilog = f"example:\n  {getattr(self.stage, 'EXAMPLE', f'theseus-ci {self.name}')}"
-        self.stage.configure(parser)
-        parser.add_argument("--step", metavar="ID", help=STEP_HELP)
-        parser.add_argument(
-            "--again", action="store_true", help="run the step even though it is done already"
-        )
-        options.add_config(parser, overrides=False)
-        options.add_cluster(parser)
-        options.add_state(parser)
-
-    def run(self, args: argparse.Namespace) -> int:
-        step = importlib.import_module("theseus_ci.commands.step")
-        return int(step.run_stage_command(args, self.stage))
-
-
-def command(name: str) -> StageCommand:
-    """The command of the stage `name`."""
-    return StageCommand(name, load_stage(name))
 
 
 def load_stage(name: str) -> Stage:
@@ -49,7 +17,7 @@ def load_stage(name: str) -> Stage:
 
 
 def step_arguments(step: Step) -> argparse.Namespace:
-    """A planned step's command line, parsed by its own stage."""
+    """A planned step's command line, parsed as its own command would."""
     parser = argparse.ArgumentParser(prog=step.command[0], add_help=False)
-    load_stage(step.command[0]).configure(parser)
+    add_step_options(parser, step.command[0])
     return parser.parse_args(list(step.command[1:]))

@@ -7,7 +7,6 @@ import json
 import sys
 from typing import Any
 
-from theseus_ci.commands import options
 from theseus_ci.commands.session import Session
 from theseus_ci.console import Console
 from theseus_ci.errors import EXIT_DONE, StateError
@@ -16,22 +15,7 @@ from theseus_ci.rollout import lease as leases
 from theseus_ci.rollout import traffic
 from theseus_ci.rollout.state import ENDED, State
 
-DESCRIPTION = """\
-Shows the rollout of the service: who holds its lease and since when, which steps have passed, where
-production traffic is now. Reads the cluster and changes nothing."""
 MARKS = {Verdict.PASS: "✓", Verdict.SKIPPED: "–", Verdict.FAIL: "✗", Verdict.ERROR: "!"}
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.description = DESCRIPTION
-    parser.epilog = "example:\n  theseus-ci status --json"
-    parser.add_argument("--json", action="store_true", help="the same as JSON")
-    parser.add_argument(
-        "--service", metavar="NAME", help="the service, where neither state nor theseus.yaml tells"
-    )
-    options.add_config(parser, overrides=False)
-    options.add_cluster(parser)
-    options.add_state(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from theseus_ci.commands.session import Session
+from theseus_ci.commands.stage import load_stage
 from theseus_ci.errors import EXIT_DONE, UsageError
 from theseus_ci.model import Verdict
 from theseus_ci.plan import Step
@@ -16,10 +17,10 @@ from theseus_ci.runner import Stage, exit_code, run_step
 ARGUMENTS = {"shift": "weight", "bake": "duration"}
 
 
-def run_stage_command(args: argparse.Namespace, stage: Stage) -> int:
+def run(args: argparse.Namespace) -> int:
     """The stage as a command: 0 passed, 1 judged bad, 2 usage, 3 could not know."""
     session = Session(args)
-    return session.guarded(lambda: _act(session, stage))
+    return session.guarded(lambda: _act(session, load_stage(args.command)))
 
 
 def _act(session: Session, stage: Stage) -> int:

@@ -11,17 +11,7 @@ from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.editor import ref_of
 from theseus_ci.stages.result import passed, skipped
 
-SUMMARY = "give the candidate its HorizontalPodAutoscaler"
-DESCRIPTION = """\
-Creates the autoscaler that the manifest brings, else a copy of the previous version's. While the
-rollout runs, its minimum is what the candidate's traffic needs. Where the selectors of the two
-Deployments overlap, Kubernetes would autoscale neither well: the autoscaler then comes with
-promote."""
 CASES = ("autoscaler",)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

@@ -11,16 +11,7 @@ from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.routes import observe_edit, secret
 from theseus_ci.stages.result import failed, passed
 
-SUMMARY = "wait until the mesh shows the dark route and the candidate answers"
-DESCRIPTION = """\
-Asks every entrypoint until it shows this rollout's last edit, then until the candidate itself has
-answered through the dark route (waits.consecutive answers in a row, default 3; deadline waits.mesh,
-default 2m)."""
 CASES = ("route", "candidate-answers")
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

@@ -11,15 +11,7 @@ from theseus_ci.rollout.readiness import await_scaled_down
 from theseus_ci.stages.result import passed, skipped
 from theseus_ci.stages.scale_down_previous import REMAINING
 
-SUMMARY = "wait until the previous version has scaled down to one pod"
-DESCRIPTION = """\
-Watches the Deployment until it has one pod (deadline waits.scaleDown, default 15m: an autoscaler
-waits five minutes by itself before it scales down)."""
 CASES = ("scaled-down",)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

@@ -23,26 +23,8 @@ from theseus_ci.rollout.routes import report_drift, secret
 from theseus_ci.stages.performance import load_target
 from theseus_ci.stages.result import failed, passed
 
-SUMMARY = "wait DURATION, watching the candidate"
-DESCRIPTION = """\
-Waits while a few requests a second (bake.rate, default 5) go to both versions through their test
-routes, and the candidate's pods are watched. Ends early, with exit 1, when the candidate's answers
-go bad, its pods restart, or fewer are ready than its traffic needs."""
-EXAMPLE = "theseus-ci bake 2m"
 CASES = ("pods", "answers")
 SLICE = 1  # requests to each version between two looks at the clock
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("duration", type=duration, metavar="DURATION", help="500ms, 30s, 1m30s, 2h")
-
-
-def duration(text: str) -> Duration:
-    """A duration from the command line."""
-    try:
-        return Duration.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

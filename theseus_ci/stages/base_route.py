@@ -11,16 +11,7 @@ from theseus_ci.rollout.previous import pause_previous, pin_autoscaler
 from theseus_ci.rollout.routes import edit_routes, edit_subsets, find_secret, new_secret
 from theseus_ci.stages.result import passed
 
-SUMMARY = "pin production traffic to the previous version, install the test routes"
-DESCRIPTION = """\
-Makes sure that the DestinationRule has a subset for the previous version, sees through a test route
-that the mesh knows it, and only then names it in production's routes, so that the candidate's pods
-get no stray traffic. Installs the marker by which every later edit is observed in the mesh."""
 CASES = ("route",)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

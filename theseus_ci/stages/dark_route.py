@@ -9,16 +9,7 @@ from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.routes import edit_routes, edit_subsets, secret
 from theseus_ci.stages.result import passed
 
-SUMMARY = "send matching requests (header, cookie, user agent) to the candidate"
-DESCRIPTION = """\
-Adds the candidate's subset, then a twin of every production route that sends to the service: the
-same match, rewrite, timeout and retries, but only for requests with this rollout's secret header
-(automated tests) or one of the matchers of theseus.yaml (people), and to the candidate."""
 CASES = ("route",)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

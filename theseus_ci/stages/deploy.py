@@ -12,16 +12,6 @@ from theseus_ci.rollout.editor import ref_of
 from theseus_ci.rollout.release import load_release
 from theseus_ci.stages.result import failed, passed
 
-SUMMARY = "create the candidate and wait until its pods are ready"
-DESCRIPTION = """\
-Creates what comes with the candidate and does not exist yet, then its Deployment with no replicas,
-then asks for the first ones (firstReplicas, default 1) and waits until they are ready
-(waits.ready, default 10m). It gets no production traffic: base-route has seen to that."""
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
-
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     state = rollout.state

@@ -10,15 +10,7 @@ from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.routes import edit_routes, report_drift, secret
 from theseus_ci.stages.result import passed, skipped
 
-SUMMARY = "take the previous version out of the routes and wait until it is quiet"
-DESCRIPTION = """\
-Removes the previous version from every route, waits until the mesh shows it, then until the settle
-time (waits.settle, default 30s) has passed, for the proxies that cannot be asked. Its pods stay."""
 CASES = ("drained",)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

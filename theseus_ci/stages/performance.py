@@ -18,25 +18,11 @@ from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.routes import test_headers
 from theseus_ci.stages.result import failed, skipped
 
-SUMMARY = "measure previous and candidate side by side, and judge"
-DESCRIPTION = """\
-Sends the requests of theseus.yaml at the given rate, in slices to the previous version and to the
-candidate in turn, through their test routes. --baseline keeps the measurements as this rollout's
-first run; --compare also holds the candidate against that first run (anchorTolerance, default
-30 %). Tolerances (default 10/15/25 % for p50/p95/p99) are against the previous version beside
-it. The candidate first gets as many pods as the previous version has."""
-EXAMPLE = "theseus-ci performance --baseline"
 CASES = (
     "load-valid",
     "errors",
     *(f"{kind}-{quantile}" for kind in ("latency", "anchor") for quantile in ("p50", "p95", "p99")),
 )
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    mode = parser.add_mutually_exclusive_group(required=True)
-    mode.add_argument("--baseline", action="store_true", help="the first run of this rollout")
-    mode.add_argument("--compare", action="store_true", help="a later run")
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

@@ -25,17 +25,7 @@ from theseus_ci.rollout.state import PHASE_PROMOTING, Subset
 from theseus_ci.stages.autoscale import create_autoscaler
 from theseus_ci.stages.result import passed
 
-SUMMARY = "all passed: delete the previous version, end the rollout"
-DESCRIPTION = """\
-Deletes the previous version's Deployment and autoscaler, gives routes and subsets the shape they
-had before the rollout but for the version that carries the traffic, removes everything else this
-rollout has made, and releases the lease. From its first deletion on there is no rollback, only
-running promote again."""
 CASES = ("promoted",)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

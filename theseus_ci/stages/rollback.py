@@ -19,21 +19,7 @@ from theseus_ci.rollout.routes import edit_routes, find_secret, new_secret
 from theseus_ci.rollout.state import PHASE_ROLLING_BACK
 from theseus_ci.stages.result import passed
 
-SUMMARY = "put everything back: capacity first, then traffic, then the rest"
-DESCRIPTION = """\
-Gives the previous version its replicas and autoscaler bounds back and waits until its pods are
-ready, moves all production traffic to it and sees that in the mesh, waits until the candidate is
-quiet, then removes the candidate and everything else this rollout has made. Can be run at any point
-of a rollout, from any workspace, as often as needed."""
 CASES = ("rolled-back",)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--unobserved",
-        action="store_true",
-        help="go on by the settle time alone where an entrypoint does not show an edit",
-    )
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

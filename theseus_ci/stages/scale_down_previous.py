@@ -10,16 +10,8 @@ from theseus_ci.model import Object, Outcome
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.stages.result import passed, skipped
 
-SUMMARY = "lower the previous version's minimum to one replica"
-DESCRIPTION = """\
-Lowers the minimum of its autoscaler to 1, which then scales it down at its own pace; without an
-autoscaler its Deployment is scaled to 1 directly. Refused before the version is drained."""
 CASES = ("scaled",)
 REMAINING = 1
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

@@ -12,24 +12,7 @@ from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.routes import edit_routes, report_drift, secret
 from theseus_ci.stages.result import failed, passed
 
-SUMMARY = "move WEIGHT percent of production traffic to the candidate"
-DESCRIPTION = """\
-Raises the candidate to at least WEIGHT percent of the previous version's replicas and waits until
-they are ready, then edits the weight in one step and waits until every entrypoint shows it."""
-EXAMPLE = "theseus-ci shift 50"
 CASES = ("capacity", "weight")
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("weight", type=weight, metavar="WEIGHT", help="0 to 100, in percent")
-
-
-def weight(text: str) -> int:
-    """A whole percentage from the command line."""
-    number = text.strip().removesuffix("%")
-    if not number.isdigit() or int(number) > 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 100")
-    return int(number)
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

@@ -10,16 +10,7 @@ from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.target import check_target
 from theseus_ci.stages.result import of_results, skipped
 
-SUMMARY = "run the smoke checks of theseus.yaml against the candidate"
-DESCRIPTION = """\
-Runs the checks in parallel: http through the mesh with the secret header, tcp against every
-candidate pod, ssh on the hosts they name, bash with THESEUS_* variables. Each leaves its evidence
-in the report. A check that asserted nothing is an error, not a pass."""
 CASES = ("smoke",)
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own."""
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:

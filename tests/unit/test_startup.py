@@ -1,0 +1,58 @@
+"""Start-up in terms that do not depend on the machine: what is imported for what is asked.
+
+Packages of others are what start-up costs, and a release starts some twenty commands.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from theseus_ci.arguments.catalogue import COMMANDS, STAGES
+
+SLOW_PARTS_OF_PYTHON = {"asyncio", "ssl", "http.client", "subprocess", "logging", "inspect"}
+PROGRAM = """\
+import sys
+before = set(sys.modules)
+from theseus_ci.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+print(code or 0, *sorted(set(sys.modules) - before), file=sys.stderr)
+"""
+
+
+def imported(folder: Path, *arguments: str) -> tuple[str, str, set[str]]:
+    """What a command prints, its exit code, and the modules it has imported by its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    code, *modules = done.stderr.splitlines()[-1].split()
+    return done.stdout, code, set(modules)
+
+
+def of_others(modules: set[str]) -> set[str]:
+    """Packages that neither Python nor this project brings."""
+    packages = {name.partition(".")[0] for name in modules}
+    return packages - sys.stdlib_module_names - {"theseus_ci"}
+
+
+@pytest.mark.parametrize("command", ["", *STAGES, *COMMANDS])
+def test_help_needs_nothing_but_python(command: str, tmp_path: Path) -> None:
+    arguments = [command, "--help"] if command else ["--help"]
+    shown, code, modules = imported(tmp_path, *arguments)
+    assert code == "0"
+    assert shown.startswith(f"usage: theseus-ci {command}".rstrip())
+    assert "example" in shown
+    assert f"theseus-ci {command}" in shown.partition("example")[2]
+    assert not of_others(modules)
+    assert not modules & SLOW_PARTS_OF_PYTHON

@@ -1,0 +1,42 @@
+"""Help and options of `pipeline`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from theseus_ci.arguments import options
+
+DESCRIPTION = """\
+For pipelines; the Jenkins library runs these beside the steps of the plan.
+  lock                 print the name of the lock that keeps two rollouts of the service apart
+  question STEP        print what people should know before they consent to STEP
+  approve STEP         record in the state and the report who consented to STEP
+  crashed STEP         write a report of STEP if it ended without one"""
+ACTS = ("lock", "question", "approve", "crashed")
+EXAMPLE = "theseus-ci pipeline approve promote --by alice"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.epilog = f"example:\n  {EXAMPLE}"
+    parser.add_argument("act", choices=ACTS, metavar="ACT", help=", ".join(ACTS))
+    parser.add_argument("step", nargs="?", default="", metavar="STEP", help="a step id of the plan")
+    parser.add_argument(
+        "--by",
+        default=os.environ.get("THESEUS_APPROVED_BY", ""),
+        metavar="USER",
+        help="approve: who consented (or $THESEUS_APPROVED_BY)",
+    )
+    parser.add_argument(
+        "--message",
+        default=os.environ.get("THESEUS_GATE_MESSAGE", ""),
+        metavar="TEXT",
+        help="question: instead of the flow's own words (or $THESEUS_GATE_MESSAGE)",
+    )
+    parser.add_argument(
+        "--code", type=int, default=3, metavar="N", help="crashed: the exit code of the step"
+    )
+    options.add_config(parser, overrides=True)
+    options.add_cluster(parser)
+    options.add_state(parser)

@@ -1,0 +1,22 @@
+"""Help and options of `shift`."""
+
+from __future__ import annotations
+
+import argparse
+
+DESCRIPTION = """\
+Raises the candidate to at least WEIGHT percent of the previous version's replicas and waits until
+they are ready, then edits the weight in one step and waits until every entrypoint shows it."""
+EXAMPLE = "theseus-ci shift 50"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("weight", type=weight, metavar="WEIGHT", help="0 to 100, in percent")
+
+
+def weight(text: str) -> int:
+    """A whole percentage from the command line."""
+    number = text.strip().removesuffix("%")
+    if not number.isdigit() or int(number) > 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 100")
+    return int(number)
