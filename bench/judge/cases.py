@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import msgspec
+import numpy as np
 
 from tests.judge.simulation import (
     World,
-    any_of,
     bimodal,
     endpoints,
     lognormal,
     pareto_tail,
 )
-from theseus_ci.judge.summary import quantile
 
 SERVICES: Mapping[str, World] = MappingProxyType(
     {
@@ -93,12 +91,9 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 def _tail(service: World) -> float:
     """Milliseconds from which an answer is one of the slowest."""
-    if service in _tails:
-        return _tails[service]
-    chance = random.Random(0)
-    draw = any_of(service.kinds) if service.kinds else service.latency
-    micros = sorted(round(1000 * draw(chance)) for _ in range(100_000))
-    _tails[service] = quantile(micros, _TAIL) / 1000
+    if service not in _tails:
+        drawn = service.draw(np.random.default_rng(0), (1_000, 1, 100))
+        _tails[service] = float(np.quantile(drawn, _TAIL))
     return _tails[service]
 
 

@@ -38,7 +38,7 @@ def compare(world: World, seed: int = 1, count: int = 400) -> Judgement:
         World(latency=lognormal(10)),
         World(latency=bimodal()),
         World(latency=bimodal(0.5)),
-        World(latency=lognormal(3, median=5), granularity=1000),
+        World(latency=lognormal(3, median=6), granularity=1000),
         World(latency=lognormal(3), slower=0.5),
     ],
     ids=["ln3", "ln10", "bimodal", "gap at the median", "coarse timer", "twice as fast"],
