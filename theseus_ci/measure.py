@@ -25,6 +25,8 @@ SLICE = 100  # requests; larger slices see less of what drifts between them
 _SMALLEST_SLICE = 10
 _PAIRS_FOR_A_PASS = 30
 
+A_PERSON_DECIDES = "onInconclusive: gate: a person must decide"
+
 OK, BAD_STATUS, NO_CONNECTION, TIMED_OUT = range(4)
 BASELINE_SCHEMA = 1
 ERROR_KINDS = {BAD_STATUS: "status", NO_CONNECTION: "connection", TIMED_OUT: "timeout"}
@@ -264,3 +266,9 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     load: LoadRun
     candidate: Measurement
     previous: Measurement | None
+    accepted_by: str = ""  # who accepted what the rule `gate` left to a person
+
+    @property
+    def weak(self) -> bool:
+        """Whether it passes though the numbers do not decide."""
+        return self.verdict is Verdict.PASS and self.finding is not Finding.PASS

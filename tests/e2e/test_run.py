@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
-import subprocess
 
 import pytest
 
 from tests.e2e import app
-from tests.e2e.world import COMMAND, World, until
+from tests.e2e.terminal import terminal
+from tests.e2e.world import World
 
 QUICK = app.flow(without=("performance",))
 ENDS_WITHIN_SECONDS = 9.0  # three times the contract: the machine may be busy
@@ -77,44 +75,13 @@ def test_sigterm_saves_and_resume_finishes(ready: World, line: str) -> None:
 def test_ctrl_c_in_a_terminal_rolls_back(ready: World) -> None:
     before = ready.dump()
     ready.configure(app.candidate(), flow=app.flow(without=("performance",), bake="1m"))
-    terminal, inside = pty.openpty()
-    process = subprocess.Popen(
-        [COMMAND, "run"],
-        cwd=ready.folder,
-        env={**os.environ, "KUBECONFIG": str(ready.sandbox.kubeconfig), "TERM": "xterm"},
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-        start_new_session=True,
-    )
-    os.close(inside)
-    shown = _Terminal(terminal)
-    until(lambda: "bake-first: Let" in shown.read(), "the bake has begun")
-    process.send_signal(signal.SIGINT)
-    until(lambda: process.poll() is not None or shown.read() is None, "run has ended")
-    shown.read()
-    os.close(terminal)
-    assert process.returncode == 128 + signal.SIGINT, shown.text
+    with terminal(["run"], ready.folder, ready.sandbox.kubeconfig) as shown:
+        shown.until("bake-first: Let")
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.end() == 128 + signal.SIGINT, shown.text
     assert "Ctrl-C: rolling back" in shown.text
     assert "production traffic: 100 % on web-v1" in shown.text
     assert ready.dump() == before
-
-
-class _Terminal:
-    """What a terminal has shown so far."""
-
-    def __init__(self, descriptor: int) -> None:
-        os.set_blocking(descriptor, False)
-        self._descriptor = descriptor
-        self.text = ""
-
-    def read(self) -> str:
-        try:
-            while data := os.read(self._descriptor, 65536):
-                self.text += data.decode("utf-8", "replace")
-        except (BlockingIOError, OSError):  # nothing new, or the other end is closed
-            return self.text
-        return self.text
 
 
 def test_exit_codes_of_what_was_never_begun(ready: World) -> None:

@@ -158,7 +158,7 @@ def test_a_generator_below_its_rate_is_invalid() -> None:
     ("rule", "slower", "verdict"),
     [
         ("weak", 1.0, Verdict.PASS),
-        ("weak", 1.16, Verdict.FAIL),
+        ("weak", 1.14, Verdict.FAIL),
         ("fail", 1.0, Verdict.FAIL),
         ("gate", 1.0, Verdict.ERROR),
     ],

@@ -11,9 +11,11 @@ DESCRIPTION = """\
 For pipelines; the Jenkins library runs these beside the steps of the plan.
   lock                 print the name of the lock that keeps two rollouts of the service apart
   question STEP        print what people should know before they consent to STEP
-  approve STEP         record in the state and the report who consented to STEP
+  undecided STEP       print what STEP left for a person to decide (onInconclusive: gate), if so
+  approve STEP         record in the state and the report who consented to STEP; what it left
+                       undecided becomes a weak pass
   crashed STEP         write a report of STEP if it ended without one"""
-ACTS = ("lock", "question", "approve", "crashed")
+ACTS = ("lock", "question", "undecided", "approve", "crashed")
 EXAMPLE = "theseus-ci pipeline approve promote --by alice"
 
 

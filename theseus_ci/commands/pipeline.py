@@ -12,7 +12,8 @@ from theseus_ci.errors import EXIT_DONE, CannotKnow, ConfigError, StateError, Us
 from theseus_ci.model import CheckResult, Verdict
 from theseus_ci.report.junit import write_report
 from theseus_ci.rollout import traffic
-from theseus_ci.rollout.state import GateAnswer, State, StepRecord
+from theseus_ci.rollout.measured import accept, is_weak, undecided, word
+from theseus_ci.rollout.state import State, StepRecord
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,22 +46,36 @@ def _words(session: Session, state: State) -> Iterator[str]:
     """Whole sentences, one a line: a page that joins the lines stays readable."""
     gate = next((step.gate for step in state.plan.steps if step.id == session.args.step), None)
     before = state.previous.deployment if state.previous else "nothing"
-    yield session.args.message or (gate.message if gate else f"Go on with {session.args.step}?")
+    usual = gate.message if gate else f"Go on with {session.args.step}?"
+    if undecided(state, session.args.step) is not None:
+        usual = f"{session.args.step} could not decide. Accept the candidate as it is?"
+    yield session.args.message or usual
     yield f"{state.namespace}/{state.service}: {before} → {state.candidate.deployment}."
     said = traffic.describe(session.cluster, state)
     yield f"{said[:1].upper()}{said[1:]}."
     for record in state.steps:
         if record.results:
-            yield f"{record.id} ({record.weight} %): {_found(record)}."
+            yield f"{record.id} ({record.weight} %): {_found(state, record)}."
     for note in state.notes:
         yield f"Note: {note}."
     if os.environ.get("BUILD_URL"):
         yield f"Test report: {os.environ['BUILD_URL']}testReport/"
 
 
-def _found(record: StepRecord) -> str:
+def _found(state: State, record: StepRecord) -> str:
     passed = sum(1 for result in record.results if result.verdict is Verdict.PASS)
-    return f"{record.verdict.value}, {passed} of {len(record.results)} checks, {record.summary}"
+    said = word(state, record.id, record.verdict)
+    return f"{said}, {passed} of {len(record.results)} checks, {record.summary}"
+
+
+def _undecided(session: Session) -> int:
+    """What a person must decide; nothing when `step` is not waiting for one."""
+    state, _ = session.load_state(write=False)
+    state.plan.step(session.args.step)
+    judgement = undecided(state, session.args.step)
+    if judgement is not None:
+        print(judgement.sentence)
+    return EXIT_DONE
 
 
 def _approve(session: Session) -> int:
@@ -71,11 +86,12 @@ def _approve(session: Session) -> int:
     try:
         step = rollout.state.plan.step(args.step)
         now = session.clock.now()
-        rollout.state.gates.append(GateAnswer(step=step.id, approved=True, by=args.by, at=now))
+        accept(rollout.state, step, by=args.by, at=now)
         rollout.store.save(rollout.state)
     finally:
         session.leave(rollout)
-    session.console.log(f"{step.id}: approved by {args.by}")
+    weakly = ", which makes it a weak pass" if is_weak(rollout.state, step.id) else ""
+    session.console.log(f"{step.id}: approved by {args.by}{weakly}")
     result = CheckResult(
         name="approved", verdict=Verdict.PASS, message=f"approved by {args.by}", seconds=0.0
     )
@@ -120,6 +136,7 @@ def _write(session: Session, stage: str, service: str, result: CheckResult) -> N
 ACTS: dict[str, Callable[[Session], int]] = {
     "lock": _lock,
     "question": _question,
+    "undecided": _undecided,
     "approve": _approve,
     "crashed": _crashed,
 }

@@ -27,15 +27,6 @@ def runs(state: State) -> tuple[LatencyRun, ...]:
     )
 
 
-def is_weak(judgement: Judgement | None) -> bool:
-    """Whether it passed because nothing decided against the candidate."""
-    return (
-        judgement is not None
-        and judgement.verdict is Verdict.PASS
-        and judgement.finding is not Finding.PASS
-    )
-
-
 def _run(state: State, step: str, title: str, judgement: Judgement) -> LatencyRun:
     previous = state.previous.deployment if state.previous else ""
     candidate = state.candidate.deployment
@@ -51,7 +42,7 @@ def _run(state: State, step: str, title: str, judgement: Judgement) -> LatencyRu
         step=step,
         title=title,
         verdict=judgement.verdict,
-        weak=is_weak(judgement),
+        weak=judgement.weak,
         sentence=judgement.sentence,
         load=judgement.load.sentence,
         errors=judgement.errors.sentence,
@@ -95,7 +86,7 @@ def _finding(effect: LatencyEffect, judgement: Judgement) -> str:
     if effect.finding is Finding.INVALID:
         return "! invalid"
     within = effect.ratio <= 1 + effect.tolerance
-    if judgement.rule == "weak" and within:
+    if judgement.accepted_by or (judgement.rule == "weak" and within):
         return "≈ weak pass"
     return "? inconclusive"
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from theseus_ci.commands.report_latency import is_weak
 from theseus_ci.model import Verdict
 from theseus_ci.report.page_model import Tone
 from theseus_ci.rollout import traffic
+from theseus_ci.rollout.measured import undecided
 from theseus_ci.rollout.state import (
     PHASE_PROMOTED,
     PHASE_PROMOTING,
     PHASE_ROLLED_BACK,
     PHASE_ROLLING_BACK,
+    GateAnswer,
     State,
     StepRecord,
 )
@@ -51,7 +52,7 @@ def outcome(state: State) -> Outcome:
 def _promoted(state: State) -> Outcome:
     candidate = state.candidate.deployment
     checks = sum(1 for step in state.steps for one in step.results if one.verdict is Verdict.PASS)
-    weak = sum(1 for one in state.judgements.values() if is_weak(one))
+    weak = sum(one.weak for one in state.judgements.values())
     passed = f"{checks} checks passed" + (f", {weak} of the measurements weakly" if weak else "")
     if state.previous is None:
         what = f"{candidate} is released, the first version of {state.service}"
@@ -85,6 +86,12 @@ def _rolled_back(state: State) -> Outcome:
             who = f" by {said_no.by}" if said_no.by else ""
             why = f"was taken back: the gate before {said_no.step} was answered with no{who}"
         steps: tuple[str, ...] = ("Nothing has to be mended in the cluster. To try again:",)
+    elif undecided(state, failed.id) is not None:
+        why, tone = f"was taken back: {failed.id} could not decide, {_refused(said_no)}", Tone.DOUBT
+        steps = (
+            "Nothing has to be mended in the cluster. Measure longer (performance.rate, "
+            "performance.maxDuration) or allow more (performance.tolerance), and release again:",
+        )
     elif failed.verdict is Verdict.FAIL:
         why, tone = f"was judged bad by {failed.id} and taken back", Tone.BAD
         steps = (
@@ -98,6 +105,12 @@ def _rolled_back(state: State) -> Outcome:
     return Outcome(tone, f"{candidate} rolled back", sentence, steps, traffic.next_command(state))
 
 
+def _refused(answer: GateAnswer | None) -> str:
+    if answer is None or not answer.by:
+        return "and nobody accepted it"
+    return f"and {answer.by} said no"
+
+
 def _carried(state: State) -> str:
     most = max((step.weight for step in state.steps), default=0)
     share = f"{most} % of production traffic at most" if most else "no production traffic"
@@ -107,6 +120,14 @@ def _carried(state: State) -> str:
 def _standing(state: State, failed: StepRecord) -> Outcome:
     bad = failed.verdict is Verdict.FAIL
     what = "failed" if bad else "could not be carried out"
+    if undecided(state, failed.id) is not None:
+        return Outcome(
+            tone=Tone.DOUBT,
+            title=f"{state.candidate.deployment}: {failed.id} could not decide",
+            sentence=f"{failed.id} could not decide, and a person must; {_traffic(state)}.",
+            next=("Read the figures below, then accept the candidate or take it back:",),
+            command=traffic.next_command(state),
+        )
     return Outcome(
         tone=Tone.BAD if bad else Tone.DOUBT,
         title=f"{state.candidate.deployment}: {failed.id} {what}",

@@ -14,6 +14,7 @@ from theseus_ci.report.page_model import (
     StepChecks,
     StepRow,
 )
+from theseus_ci.rollout.measured import is_weak
 from theseus_ci.rollout.state import ENDED, GateAnswer, State, StepRecord
 
 
@@ -101,7 +102,7 @@ def _step(state: State, record: StepRecord, title: str) -> StepRow:
         started=record.started,
         seconds=record.seconds,
         weight=record.weight,
-        weak=report_latency.is_weak(state.judgements.get(record.id)),
+        weak=is_weak(state, record.id),
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import select
 import signal
 import sys
 import time
 
+from theseus_ci.commands.asking import agreed, decided
 from theseus_ci.commands.begin import begin
 from theseus_ci.commands.rollback import roll_back
 from theseus_ci.commands.session import Session
@@ -22,9 +22,10 @@ from theseus_ci.errors import (
     UsageError,
 )
 from theseus_ci.model import Verdict
-from theseus_ci.plan import Gate, Step
+from theseus_ci.plan import Step
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ending import close
+from theseus_ci.rollout.measured import undecided, word
 from theseus_ci.rollout.previous import previous_stands
 from theseus_ci.rollout.state import (
     PHASE_FAILED,
@@ -82,14 +83,12 @@ def _one(session: Session, rollout: Rollout, step: Step, position: str) -> int:
     session.console.status.begin(
         f"{position} {step.id}", _weights(rollout), _checks_passed(rollout)
     )
-    if step.gate is not None and not _agreed(session, rollout, step.gate):
-        session.console.log(f"{step.id}: the gate was answered with no, or not in time")
-        _way_back(session, rollout)
-        return EXIT_BAD_RELEASE
-    started = time.monotonic()
-    stage = load_stage(step.command[0])
     try:
-        outcome = run_step(rollout, step, stage, step_arguments(step))
+        if step.gate is not None and not agreed(session, rollout, step, step.gate):
+            session.console.log(f"{step.id}: the gate was answered with no, or not in time")
+            code = EXIT_BAD_RELEASE
+        else:
+            code = _perform(session, rollout, step, position)
     except Interrupted as error:
         if error.signal_number == signal.SIGINT and sys.stdin.isatty():
             session.clock.forget()
@@ -100,39 +99,21 @@ def _one(session: Session, rollout: Rollout, step: Step, position: str) -> int:
         raise  # somebody else acts for this rollout: a rollback is theirs to decide
     except TheseusError as error:
         session.explain(error)
+        code = error.exit_code
+    if code != EXIT_DONE:
         _way_back(session, rollout)
-        return error.exit_code
+    return code
+
+
+def _perform(session: Session, rollout: Rollout, step: Step, position: str) -> int:
+    started = time.monotonic()
+    outcome = run_step(rollout, step, load_stage(step.command[0]), step_arguments(step))
     took = time.monotonic() - started
-    session.console.log(
-        f"{position} {step.id}: {outcome.verdict.value} in {took:.1f} s: {outcome.summary}"
-    )
-    if outcome.verdict in (Verdict.PASS, Verdict.SKIPPED):
-        return EXIT_DONE
-    _way_back(session, rollout)
-    return exit_code(outcome) or EXIT_BAD_RELEASE
-
-
-def _agreed(session: Session, rollout: Rollout, gate: Gate) -> bool:
-    """Ask a person on the terminal; no answer in time is a no."""
-    if session.args.yes:
-        return True
-    session.console.close()
-    try:
-        return _asked(session, rollout, gate)
-    finally:
-        session.console.follow()
-
-
-def _asked(session: Session, rollout: Rollout, gate: Gate) -> bool:
-    print(f"{gate.message} [yes/no, within {gate.timeout:g} s] ", end="", flush=True)
-    deadline = session.clock.monotonic() + gate.timeout
-    while session.clock.monotonic() < deadline:
-        rollout.alive()
-        with session.clock.interruptible():
-            ready, _, _ = select.select([sys.stdin], [], [], 5.0)
-        if ready:
-            return sys.stdin.readline().strip().lower() in ("y", "yes")
-    return False
+    said = word(rollout.state, step.id, outcome.verdict)
+    session.console.log(f"{position} {step.id}: {said} in {took:.1f} s: {outcome.summary}")
+    if undecided(rollout.state, step.id) is None:
+        return exit_code(outcome)
+    return decided(session, rollout, step)
 
 
 def _refuse_unanswerable(session: Session, rollout: Rollout) -> None:
@@ -144,6 +125,12 @@ def _refuse_unanswerable(session: Session, rollout: Rollout) -> None:
         raise UsageError(
             f"the flow asks for consent before {', '.join(gates)}, and nobody is here to answer",
             remedy="run it in a terminal, through the Jenkins library, or with --yes",
+        )
+    performance = rollout.config.performance
+    if performance and performance.on_inconclusive == "gate" and not sys.stdin.isatty():
+        session.console.log(
+            "performance.onInconclusive is gate and nobody is here to answer: a measurement that "
+            "decides nothing will be rolled back"
         )
 
 
@@ -175,6 +162,7 @@ def _summarise(session: Session, rollout: Rollout) -> None:
     for step in rollout.state.steps:
         checks = sum(1 for result in step.results if result.verdict is Verdict.PASS)
         session.console.log(
-            f"  {step.id:<{width}}  {step.verdict.value:<7}  {step.seconds:6.1f} s  "
+            f"  {step.id:<{width}}  {word(rollout.state, step.id, step.verdict):<9}  "
+            f"{step.seconds:6.1f} s  "
             f"{step.weight:3d} %  {checks} checks passed"
         )

@@ -224,10 +224,11 @@ def _adapters() -> ModuleType:
 def holder() -> str:
     """Who acts, for people: the build, or user@host:pid."""
     build = os.environ.get("BUILD_URL") or os.environ.get("BUILD_TAG")
-    return build or f"{_user()}@{socket.gethostname()}:{os.getpid()}"
+    return build or f"{user()}@{socket.gethostname()}:{os.getpid()}"
 
 
-def _user() -> str:
+def user() -> str:
+    """Who is at this machine."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # no passwd entry, as in many containers

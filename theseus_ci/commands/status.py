@@ -13,7 +13,8 @@ from theseus_ci.errors import EXIT_DONE, StateError
 from theseus_ci.model import Object, Verdict
 from theseus_ci.rollout import lease as leases
 from theseus_ci.rollout import traffic
-from theseus_ci.rollout.state import ENDED, State
+from theseus_ci.rollout.measured import is_weak, undecided
+from theseus_ci.rollout.state import ENDED, State, StepRecord
 
 MARKS = {Verdict.PASS: "✓", Verdict.SKIPPED: "–", Verdict.FAIL: "✗", Verdict.ERROR: "!"}
 
@@ -55,6 +56,7 @@ def _facts(session: Session, state: State, lease: Object | None) -> dict[str, An
             {
                 "id": record.id,
                 "verdict": record.verdict.value,
+                "weak": is_weak(state, record.id),
                 "summary": record.summary,
                 "seconds": round(record.seconds, 1),
                 "weight": record.weight,
@@ -93,7 +95,7 @@ def _text(facts: dict[str, Any], state: State) -> str:
     records = {record.id: record for record in state.steps}
     for step in state.plan.steps:
         record = records.get(step.id)
-        mark = MARKS[record.verdict] if record else " "
+        mark = _mark(state, record) if record else " "
         detail = (
             f"{record.seconds:6.1f} s  {record.summary}" if record else f"          {step.title}"
         )
@@ -103,3 +105,9 @@ def _text(facts: dict[str, Any], state: State) -> str:
         command = " ".join(state.plan.step(facts["nextStep"]).command)
         lines.append(f"next      theseus-ci {command}")
     return "\n".join(lines)
+
+
+def _mark(state: State, record: StepRecord) -> str:
+    if is_weak(state, record.id):
+        return "≈"
+    return "?" if undecided(state, record.id) is not None else MARKS[record.verdict]

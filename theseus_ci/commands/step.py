@@ -11,6 +11,7 @@ from theseus_ci.model import Verdict
 from theseus_ci.plan import Step
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ending import close
+from theseus_ci.rollout.measured import word
 from theseus_ci.rollout.state import ENDED, PHASE_PROMOTED, PHASE_RUNNING, State
 from theseus_ci.runner import Stage, exit_code, run_step
 
@@ -39,7 +40,8 @@ def _act(session: Session, stage: Stage) -> int:
         _check_order(rollout, step)
         session.console.log(f"{step.id}: {step.title}")
         outcome = run_step(rollout, step, stage, session.args)
-        session.console.log(f"{step.id}: {outcome.verdict.value}: {outcome.summary}")
+        said = word(rollout.state, step.id, outcome.verdict)
+        session.console.log(f"{step.id}: {said}: {outcome.summary}")
         if step.command[0] == "promote" and outcome.verdict is Verdict.PASS:
             close(rollout, PHASE_PROMOTED)
         return exit_code(outcome)

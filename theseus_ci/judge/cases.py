@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from theseus_ci.judge.wording import seconds
-from theseus_ci.measure import QUANTILES, BadAnswer, Finding, Judgement, LatencyEffect
+from theseus_ci.measure import (
+    A_PERSON_DECIDES,
+    QUANTILES,
+    BadAnswer,
+    Finding,
+    Judgement,
+    LatencyEffect,
+)
 from theseus_ci.model import CheckResult, Verdict
 
 
@@ -66,10 +73,11 @@ def _errors(judgement: Judgement) -> CheckResult:
         details[f"candidate {kind}"] = count
     if errors.p_value is not None:
         details["pValue"] = errors.p_value
+    verdict = _case_verdict(errors.finding, judgement, within=errors.within)
     return CheckResult(
         name="errors",
-        verdict=_case_verdict(errors.finding, judgement, within=errors.within),
-        message=errors.sentence,
+        verdict=verdict,
+        message=errors.sentence + _ruling(errors.finding, verdict),
         seconds=judgement.load.seconds,
         evidence="\n".join(_example(sample) for sample in judgement.candidate.samples),
         details=details,
@@ -95,13 +103,10 @@ def _latency(name: str, effect: LatencyEffect, judgement: Judgement) -> CheckRes
     if effect.high is not None:
         details["high"] = effect.high
     verdict = _case_verdict(effect.finding, judgement, within=effect.ratio <= 1 + effect.tolerance)
-    message = effect.sentence
-    if effect.finding is Finding.INCONCLUSIVE and verdict is Verdict.PASS:
-        message += " (weak pass)"
     return CheckResult(
         name=name,
         verdict=verdict,
-        message=message,
+        message=effect.sentence + _ruling(effect.finding, verdict),
         seconds=judgement.load.seconds,
         expected=f"at most {seconds(effect.reference * (1 + effect.tolerance))}",
         actual=seconds(effect.candidate),
@@ -121,3 +126,11 @@ def _case_verdict(finding: Finding, judgement: Judgement, *, within: bool) -> Ve
     if judgement.rule == "gate":
         return Verdict.ERROR
     return Verdict.PASS if judgement.rule == "weak" and within else Verdict.FAIL
+
+
+def _ruling(finding: Finding, verdict: Verdict) -> str:
+    """What became of a finding that decides nothing."""
+    if finding is not Finding.INCONCLUSIVE:
+        return ""
+    words = {Verdict.PASS: "weak pass", Verdict.ERROR: A_PERSON_DECIDES}
+    return f" ({words[verdict]})" if verdict in words else ""

@@ -12,6 +12,7 @@ from theseus_ci.judge.latency import FINEST, LAST_PAIRS, PASS_PAIRS, LatencyJudg
 from theseus_ci.judge.summary import summarise, summarise_load
 from theseus_ci.judge.wording import change, ratio_sentence
 from theseus_ci.measure import (
+    A_PERSON_DECIDES,
     LOOKS,
     ErrorEffect,
     Finding,
@@ -271,7 +272,7 @@ def _verdict(finding: Finding, rule: str, *, within: bool) -> Verdict:
 
 def _ruling(rule: str, verdict: Verdict) -> str:
     if rule == "gate":
-        return "onInconclusive: gate: a person must decide"
+        return A_PERSON_DECIDES
     if rule == "fail":
         return "onInconclusive: fail"
     if verdict is Verdict.PASS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from theseus_ci.errors import TheseusError
 from theseus_ci.ports import Cluster
+from theseus_ci.rollout.measured import undecided
 from theseus_ci.rollout.shares import candidate_share
 from theseus_ci.rollout.state import ENDED, PHASE_PROMOTED, State
 
@@ -42,4 +43,10 @@ def next_command(state: State | None) -> str:
         return "theseus-ci begin"
     if state.phase == "promoting":
         return "theseus-ci promote"
+    for step in reversed(state.steps[-1:]):
+        if undecided(state, step.id) is not None:
+            return (
+                f"theseus-ci pipeline approve {step.id} --by YOUR-NAME to accept the candidate as "
+                "it is, or theseus-ci rollback"
+            )
     return "theseus-ci rollback"

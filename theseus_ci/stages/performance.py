@@ -12,9 +12,10 @@ from theseus_ci.config.load import require_variables
 from theseus_ci.errors import ConfigError, UsageError
 from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair
 from theseus_ci.mesh import headers
-from theseus_ci.model import Outcome, Verdict
+from theseus_ci.model import Outcome
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.measured import keep_first_run
 from theseus_ci.rollout.routes import test_headers
 from theseus_ci.stages.result import failed, skipped
 
@@ -46,7 +47,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     watched = _watched(rollout, pairs)
     if args.baseline:
         judgement = rollout.world.judge.baseline(watched, performance)
-        _keep_baseline(rollout, judgement)
+        keep_first_run(state, _without_samples(judgement))
     else:
         anchor = state.baseline.get("candidate")
         if anchor is None and len(target.arms) == 1:
@@ -115,15 +116,6 @@ def _watched(rollout: Rollout, pairs: Iterator[SlicePair]) -> Iterator[SlicePair
     finally:
         if isinstance(pairs, Generator):
             pairs.close()
-
-
-def _keep_baseline(rollout: Rollout, judgement: Judgement) -> None:
-    """The first run is this rollout's anchor; a bad one is kept out."""
-    if judgement.verdict is not Verdict.PASS:
-        return
-    rollout.state.baseline = {"candidate": judgement.candidate}
-    if judgement.previous is not None:
-        rollout.state.baseline["previous"] = judgement.previous
 
 
 def _without_samples(judgement: Judgement) -> Judgement:
