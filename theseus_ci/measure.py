@@ -154,7 +154,7 @@ def _looks() -> Iterator[int]:
 
 
 LOOKS = tuple(_looks())
-"""After how many pairs the judge thinks; the generator has nothing in flight then."""
+"""After how many pairs the judge thinks; the generator goes on meanwhile."""
 
 
 class LoadRun(msgspec.Struct, frozen=True, kw_only=True):

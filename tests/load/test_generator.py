@@ -9,6 +9,7 @@ import random
 import signal
 import ssl
 import threading
+import time
 from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -23,11 +24,21 @@ from theseus_ci.config.performance import LoadTls, Performance, Request
 from theseus_ci.errors import ConfigError, NoData, UsageError
 from theseus_ci.judge.summary import quantile, summarise
 from theseus_ci.load.generator import HttpLoadGenerator
-from theseus_ci.measure import NO_CONNECTION, OK, TIMED_OUT, Arm, LoadTarget, Slice, SlicePair
+from theseus_ci.measure import (
+    LOOKS,
+    NO_CONNECTION,
+    OK,
+    SLICE,
+    TIMED_OUT,
+    Arm,
+    LoadTarget,
+    Slice,
+    SlicePair,
+)
 from theseus_ci.quantities import Duration
 
 FAST = Performance(requests=(Request(path="/"),), rate=4000, max_rate=20000, connections=8)
-LOOK = 15  # pairs after which nothing is under way
+LOOK = LOOKS[0]  # pairs after which the judge thinks for the first time
 PREVIOUS = Arm(version="previous", headers={"x-version": "previous"})
 CANDIDATE = Arm(version="candidate", headers={"x-version": "candidate"})
 
@@ -43,10 +54,17 @@ def target(server: Server, *arms: Arm, scheme: str = "http", host: str = "") -> 
 def measure(
     where: LoadTarget, performance: Performance = FAST, *, pairs: int, seed: int = 1, size: int = 0
 ) -> list[SlicePair]:
+    """So many pairs and no request more."""
+    size = size or SLICE
+    exactly = Duration(pairs * len(where.arms) * size / performance.rate)
     stream = HttpLoadGenerator().pairs(
-        where, performance, seed=seed, stopped=lambda: False, slice_size=size
+        where,
+        msgspec.structs.replace(performance, max_duration=exactly),
+        seed=seed,
+        stopped=lambda: False,
+        slice_size=size,
     )
-    return list(itertools.islice(stream, pairs))
+    return list(stream)
 
 
 def slices(pairs: list[SlicePair]) -> Iterator[Slice]:
@@ -124,37 +142,48 @@ def test_a_single_version_is_measured_alone(serve: Serve) -> None:
     assert len(server.requests) == 20 * LOOK
 
 
-def test_nothing_is_sent_while_the_judge_thinks_or_after_it_has_enough(serve: Serve) -> None:
+def test_nothing_is_sent_after_the_judge_has_enough(serve: Serve) -> None:
     server = serve(always_ok)
     stream = HttpLoadGenerator().pairs(
         target(server), FAST, seed=1, stopped=lambda: False, slice_size=20
     )
     for _ in range(LOOK):
         next(stream)
-    assert len(server.requests) == 600  # nothing is under way
-    next(stream)
     assert isinstance(stream, Generator)
     stream.close()
-    assert len(server.requests) <= 680
+    assert len(server.requests) >= 600
+    time.sleep(0.1)  # what was sent last arrives
+    sent = len(server.requests)
+    time.sleep(0.1)
+    assert len(server.requests) == sent
 
 
-def test_latency_counts_from_the_intended_moment(serve: Serve) -> None:
-    """A server that stops for a second delays all that was due meanwhile, not one request."""
+@pytest.mark.parametrize("begins", [100, 2 * LOOK * 20, 2 * LOOK * 20 + 1])
+def test_a_stall_is_seen_in_full_wherever_it_begins(serve: Serve, begins: int) -> None:
+    """A server that stops for a second delays all that was due meanwhile, not one request: also
+    where it stops just when the judge thinks, which here takes as long as the stall."""
     until: list[float] = []
 
     async def stall_once(server: Server, _: Seen, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
-        if len(server.requests) == 100:
+        if len(server.requests) == begins:
             until.append(loop.time() + 1.0)
         if until and until[0] > loop.time():
             await asyncio.sleep(until[0] - loop.time())
         writer.write(OK_ANSWER)
 
     server = serve(stall_once)
-    pairs = measure(target(server, CANDIDATE), changed(rate=500, connections=4), pairs=10)
+    performance = changed(rate=500, connections=4, max_duration=Duration(2.4))
+    pairs = []
+    for pair in HttpLoadGenerator().pairs(
+        target(server), performance, seed=1, stopped=lambda: False, slice_size=20
+    ):
+        pairs.append(pair)
+        if len(pairs) == LOOK:
+            time.sleep(1.0)
     latencies = sorted(value for one in slices(pairs) for value in one.latencies)
     waiting = [value for value in latencies if value > 100_000]
-    assert len(latencies) == 1000
+    assert len(latencies) == 1200
     assert len(waiting) > 400  # of the 500 that fell due in that second
     assert quantile(latencies, 0.99) > 900_000
     assert sum(one.waited for one in slices(pairs)) > 400
@@ -357,7 +386,8 @@ def test_an_unreadable_authority_is_a_configuration_error(serve: Serve, tmp_path
 def test_the_duration_is_a_hard_cap(serve: Serve) -> None:
     server = serve(always_ok)
     short = changed(max_duration=Duration(0.5), rate=1000)
-    pairs = measure(target(server), short, pairs=1000)
+    stream = HttpLoadGenerator().pairs(target(server), short, seed=1, stopped=lambda: False)
+    pairs = list(stream)
     assert 2 * 10 <= sum(len(one.outcomes) for one in slices(pairs)) <= 500
     assert len(server.requests) <= 500
 

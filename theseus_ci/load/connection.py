@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import httptools
 
-from theseus_ci.measure import BAD_STATUS, NO_CONNECTION, OK
-
-if TYPE_CHECKING:
-    from theseus_ci.load.exchange import Exchange
+from theseus_ci.load.slice_run import SliceRun
+from theseus_ci.measure import BAD_STATUS, NO_CONNECTION
 
 _MOST_TEXT = 500  # bytes of a bad answer's body
+_KEPT = 65_536  # bytes of an answer that are kept until it is complete, for its head and a sample
 _NO_BODY = {204, 304}
+_INTERIM = re.compile(rb"HTTP/1\.\d 1\d\d")
 _FRAMED = re.compile(rb"^(?:content-length|transfer-encoding)\s*:", re.IGNORECASE | re.MULTILINE)
+_END = b"\r\n\r\n"
 
 
 class Owner(Protocol):
@@ -33,55 +35,56 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """Writes a request, reads its answer, gives itself back or closes."""
+    """Writes a request, reads its answer, gives itself back or closes.
+
+    Every call here is made for every request, thousands of times a second: the parser calls back
+    only where a message begins and where it is complete, and what is rarely asked (the body of an
+    answer nobody wants, an answer without one) is found out from the bytes when it is.
+    """
 
     __slots__ = (
-        "_complete",
-        "_exchange",
-        "_head",
-        "_headers_complete",
+        "_expected",
+        "_index",
         "_keep",
         "_owner",
         "_parser",
+        "_run",
+        "_seen",
         "_status",
         "_surplus",
-        "_text",
         "_transport",
-        "_unexpected",
         "_write",
         "idle_since",
     )
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
+        self._expected = owner.expected
         self._transport: asyncio.Transport | None = None
-        self._exchange: Exchange | None = None
-        self.idle_since = 0  # nanoseconds of the monotonic clock
-        self._begin_answer()
-        self._parser = httptools.HttpResponseParser(self)
-
-    def _begin_answer(self) -> None:
-        self._head = b""  # what came before the headers were complete
-        self._headers_complete = False
-        self._complete = False
-        self._surplus = False
+        self._run: SliceRun | None = None
+        self._index = 0  # of the request in the slice
+        self._seen = b""  # the beginning of the answer
+        self._status = 0  # 0 until the answer is complete
         self._keep = False
-        self._status = 0
-        self._unexpected = False  # the status
-        self._text = b""
+        self._surplus = False
+        self._parser = httptools.HttpResponseParser(self)
+        self.idle_since = 0  # nanoseconds of the monotonic clock
 
-    def send(self, exchange: Exchange) -> None:
+    def send(self, run: SliceRun, index: int) -> None:
         """Write a request. The connection must be idle."""
-        assert self._exchange is None
-        self._exchange = exchange
-        exchange.carrier = self
-        self._head = self._text = b""
-        self._headers_complete = self._complete = self._unexpected = False
-        self._write(exchange.payload.data)
+        self._run = run
+        self._index = index
+        self._seen = b""
+        self._status = 0
+        self._write(run.data[index])
+
+    def carries(self, run: SliceRun, index: int) -> bool:
+        """Whether it is this request that is under way here."""
+        return self._run is run and self._index == index
 
     def abandon(self) -> None:
         """Drop the connection with whatever it carries."""
-        self._exchange = None
+        self._run = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -94,75 +97,58 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()
-        if self._exchange is None:
+        if self._run is None:
             self.abandon()  # nobody asked
             return
-        if not self._headers_complete:
-            self._head += data
+        if not self._seen:
+            self._seen = data
+        elif len(self._seen) < _KEPT:
+            self._seen += data
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if not self._complete:
+            if not self._status:
                 self._fail(now, f"malformed answer: {error}")
                 return
             self._surplus = True
-        if self._complete:
+        if self._status or self._ends_with_its_head():
             self._finish(now)
 
     def connection_lost(self, exc: Exception | None) -> None:
         now = time.monotonic_ns()
         self._transport = None
-        if self._exchange is not None:
-            head = self._head.partition(b"\r\n\r\n")[0]
-            if exc is None and self._headers_complete and not _FRAMED.search(head):
+        if self._run is not None:
+            head = self._head()
+            if exc is None and head is not None and not _FRAMED.search(head):
+                self._status = self._parser.get_status_code()
                 self._finish(now)  # such an answer ends where the connection does
             else:
                 self._fail(now, self._reason(exc))
         self._owner.lost(self)
 
-    def _reason(self, error: Exception | None) -> str:
-        when = "before the answer was complete" if self._head else "without an answer"
-        return f"connection closed {when}" + (f": {error}" if error else "")
-
     # httptools' side
 
     def on_message_begin(self) -> None:
-        self._surplus = self._complete
-
-    def on_headers_complete(self) -> None:
-        if self._complete:
-            return
-        self._status = status = self._parser.get_status_code()
-        if status < 200:
-            return
-        self._headers_complete = True
-        self._unexpected = status not in self._owner.expected
-        exchange = self._exchange
-        if status in _NO_BODY or (exchange is not None and exchange.payload.bodyless):
-            self._keep = self._parser.should_keep_alive()
-            self._complete = True
-            self._parser = httptools.HttpResponseParser(self)  # the old one waits for a body
-
-    def on_body(self, body: bytes) -> None:
-        if self._unexpected and len(self._text) < _MOST_TEXT:
-            self._text += body[: _MOST_TEXT - len(self._text)]
+        self._surplus = self._status != 0
 
     def on_message_complete(self) -> None:
-        if self._headers_complete and not self._complete:
-            self._keep = self._parser.should_keep_alive()
-            self._complete = True
+        if not self._status:
+            status = self._parser.get_status_code()
+            if status >= 200:
+                self._status = status
+                self._keep = self._parser.should_keep_alive()
 
-    # the exchange's end
+    # the request's end
 
     def _finish(self, now: int) -> None:
-        exchange = self._exchange
-        assert exchange is not None
-        self._exchange = None
-        if self._unexpected:
-            text = self._text.decode("utf-8", "replace")
-            exchange.finish(now, BAD_STATUS, self._status, text)
+        run = self._run
+        assert run is not None
+        self._run = None
+        status = self._status
+        if status in self._expected:
+            run.record(self._index, now, status)
         else:
-            exchange.finish(now, OK, self._status)
+            run.fail(self._index, now, BAD_STATUS, status, self._text())
         if self._transport is None:
             return
         if self._keep and not self._surplus and self._owner.keep_alive:
@@ -172,7 +158,52 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _fail(self, now: int, reason: str) -> None:
-        exchange = self._exchange
-        assert exchange is not None
-        exchange.finish(now, NO_CONNECTION, 0, reason)
+        assert self._run is not None
+        self._run.fail(self._index, now, NO_CONNECTION, 0, reason)
         self.abandon()
+
+    # what is rarely asked
+
+    def _ends_with_its_head(self) -> bool:
+        """Whether the answer is complete although the parser waits for a body."""
+        assert self._run is not None
+        status = self._parser.get_status_code()
+        if status not in _NO_BODY and not self._run.bodyless[self._index]:
+            return False
+        if self._head() is None:
+            return False
+        self._status = status
+        self._keep = self._parser.should_keep_alive()
+        self._surplus = not self._seen.endswith(_END)
+        self._parser = httptools.HttpResponseParser(self)
+        return True
+
+    def _head(self) -> bytes | None:
+        """The answer's head once it is complete; that of an interim answer is not it."""
+        rest = self._seen
+        while True:
+            head, end, rest = rest.partition(_END)
+            if not end:
+                return None
+            if not _INTERIM.match(head):
+                return head
+
+    def _text(self) -> str:
+        body = _Body()
+        with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
+            httptools.HttpResponseParser(body).feed_data(self._seen)
+        return body.data[:_MOST_TEXT].decode("utf-8", "replace")
+
+    def _reason(self, error: Exception | None) -> str:
+        when = "before the answer was complete" if self._seen else "without an answer"
+        return f"connection closed {when}" + (f": {error}" if error else "")
+
+
+class _Body:
+    """Collects what the parser takes for the body."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def on_body(self, body: bytes) -> None:
+        self.data += body

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import random
+import sys
+import threading
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -13,10 +16,14 @@ from typing import Protocol
 from theseus_ci.config.performance import Performance
 from theseus_ci.errors import UsageError
 from theseus_ci.load.arrivals import gaps, ramp
+from theseus_ci.load.handover import Handover
 from theseus_ci.load.pool import Pool
 from theseus_ci.load.session import PairPlan, Session
 from theseus_ci.load.wire import Address, payload, tls_context
-from theseus_ci.measure import LoadTarget, SlicePair, Version, slice_size
+from theseus_ci.measure import LoadTarget, SlicePair, Version
+from theseus_ci.measure import slice_size as _usual_size
+
+_SWITCH = 0.0001  # seconds that a thread may keep the interpreter when another wants it
 
 new_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
@@ -36,16 +43,14 @@ class Planner(Protocol):
 
 
 class HttpLoadGenerator:
-    """Sends HTTP/1.1 requests at their scheduled times, from this process and thread.
+    """Sends HTTP/1.1 requests at their scheduled times, from a thread of its own.
 
-    The loop runs only while a pair is being waited for; between `LOOKS` requests may be under way
-    when a pair is handed out, so the consumer should think long only at those. A worker of many
-    has a plan of its own and never `rests` at them: its consumer is elsewhere.
+    The thread goes on while its pairs are judged: a load that paused meanwhile would not see what
+    happens just then. It ends with the iteration. A worker of many has a plan of its own.
     """
 
-    def __init__(self, planned: Planner | None = None, *, rests: bool = True) -> None:
+    def __init__(self, planned: Planner | None = None) -> None:
         self._planned = planned or plan
-        self._rests = rests
 
     def pairs(
         self,
@@ -64,67 +69,111 @@ class HttpLoadGenerator:
             raise UsageError(
                 f"rate {performance.rate:g} is beyond maxRate {performance.max_rate:g}"
             )
-        loop = new_loop()
-        gc.freeze()  # a collection of everything imported would hold requests up
-        try:
-            session = loop.run_until_complete(
-                _begin(
-                    target, performance, seed, stopped, slice_size, self._planned, rests=self._rests
-                )
-            )
+        handover = Handover()
+        planned = self._planned(
+            tuple(versions), performance, seed=seed, size=slice_size or _usual_size(performance)
+        )
+        sender = _Sender(target, performance, planned, handover)
+        with _little_waiting():
+            sender.start()
             try:
-                while (pair := loop.run_until_complete(session.next_pair())) is not None:
+                while (pair := handover.take(stopped)) is not None:
                     yield pair
             finally:
-                loop.run_until_complete(session.close())
+                sender.stop()
+
+
+class _Sender:
+    """The thread that sends, and the event loop in it."""
+
+    def __init__(
+        self,
+        target: LoadTarget,
+        performance: Performance,
+        planned: Iterator[PairPlan],
+        handover: Handover,
+    ) -> None:
+        self._target = target
+        self._performance = performance
+        self._planned = planned
+        self._handover = handover
+        self._loop = new_loop()
+        self._task = self._loop.create_task(self._send())
+        self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send nothing more; returns when every connection is closed."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended by itself
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join()
+
+    def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            self._loop.run_until_complete(self._task)
+        except asyncio.CancelledError:
+            pass
+        except BaseException as raised:  # noqa: BLE001 - raised again in the thread that asked
+            error = raised
         finally:
-            gc.unfreeze()
-            loop.close()
+            self._loop.close()
+            self._handover.end(error)
 
+    async def _send(self) -> None:
+        session = await self._begin()
+        await session.run()
 
-async def _begin(
-    target: LoadTarget,
-    performance: Performance,
-    seed: int,
-    stopped: Callable[[], bool],
-    size: int,
-    planned: Planner,
-    *,
-    rests: bool,
-) -> Session:
-    address = Address.of(target)
-    tls = tls_context(performance.tls) if address.tls else None
-    places = await address.resolve()
-    pools = {
-        arm.version: Pool(
-            asyncio.get_running_loop(),
-            places,
-            tls,
-            server_name=address.server_name if tls else None,
-            bound=performance.connections,
+    async def _begin(self) -> Session:
+        target, performance = self._target, self._performance
+        address = Address.of(target)
+        tls = tls_context(performance.tls) if address.tls else None
+        places = await address.resolve()
+        pools = {
+            arm.version: Pool(
+                self._loop,
+                places,
+                tls,
+                server_name=address.server_name if tls else None,
+                bound=performance.connections,
+                timeout=performance.timeout,
+                expected=performance.expected_statuses(),
+                keep_alive=performance.keep_alive,
+            )
+            for arm in target.arms
+        }
+        payloads = {
+            arm.version: [
+                payload(address, arm, request, keep_alive=performance.keep_alive)
+                for request in performance.requests
+            ]
+            for arm in target.arms
+        }
+        return Session(
+            self._planned,
+            pools,
+            payloads,
+            self._handover,
+            rate=performance.rate,
             timeout=performance.timeout,
-            expected=performance.expected_statuses(),
-            keep_alive=performance.keep_alive,
+            longest=performance.max_duration,
         )
-        for arm in target.arms
-    }
-    payloads = {
-        arm.version: [
-            payload(address, arm, request, keep_alive=performance.keep_alive)
-            for request in performance.requests
-        ]
-        for arm in target.arms
-    }
-    return Session(
-        planned(tuple(pools), performance, seed=seed, size=size or slice_size(performance)),
-        pools,
-        payloads,
-        rate=performance.rate,
-        timeout=performance.timeout,
-        longest=performance.max_duration,
-        stopped=stopped,
-        rests=rests,
-    )
+
+
+@contextlib.contextmanager
+def _little_waiting() -> Iterator[None]:
+    """Let whoever computes meanwhile keep the sending thread waiting for a moment only."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH)
+    gc.freeze()  # a collection of everything imported would hold requests up
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        sys.setswitchinterval(usual)
 
 
 def plan(

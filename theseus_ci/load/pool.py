@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from theseus_ci.load.connection import Connection
-from theseus_ci.load.exchange import Exchange
+from theseus_ci.load.slice_run import SliceRun
 from theseus_ci.measure import NO_CONNECTION
 
 _FRESH = 4_000_000_000  # nanoseconds idle after which a server may be about to close
@@ -43,27 +43,35 @@ class Pool:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         self._opening: set[asyncio.Task[None]] = set()
-        self._waiting: deque[Exchange] = deque()
+        self._waiting: deque[tuple[SliceRun, int]] = deque()
         self._busy_peak = 0
         self._closed = False
         self._changed = asyncio.Event()
 
-    def send(self, exchange: Exchange, now: int) -> None:
+    def send(self, run: SliceRun, index: int, now: int) -> None:
         """Send now if a connection is free or may be opened, else as soon as one is."""
         idle = self._idle
         if idle and now - idle[-1].idle_since > _FRESH:
             self._drop_stale(now)
         if idle:
-            idle.pop().send(exchange)
+            idle.pop().send(run, index)
             busy = len(self._open) - len(idle)
         else:
-            self._waiting.append(exchange)
+            self._waiting.append((run, index))
             if len(self._open) + len(self._opening) >= self._bound:
-                exchange.run.waited += 1
+                run.waited += 1
             else:
                 self._open_as_needed()
             busy = len(self._open) + len(self._waiting)
-        self._busy_peak = max(self._busy_peak, busy)
+        if busy > self._busy_peak:  # noqa: PLR1730 (max() takes longer, and this is every request)
+            self._busy_peak = busy
+
+    def give_up(self, run: SliceRun, index: int) -> None:
+        """Drop the connection that carries a request, if one does."""
+        for connection in self._open:
+            if connection.carries(run, index):
+                connection.abandon()
+                return
 
     def warm(self) -> None:
         """Have as many connections ready as the last slice had in use at once.
@@ -107,9 +115,9 @@ class Pool:
 
     def released(self, connection: Connection) -> None:
         """A connection is free again, or for the first time."""
-        exchange = self._next_waiting() if self._waiting else None
-        if exchange is not None:
-            connection.send(exchange)
+        request = self._next_waiting() if self._waiting else None
+        if request is not None:
+            connection.send(*request)
         elif self.keep_alive:
             self._idle.append(connection)
         else:
@@ -123,11 +131,11 @@ class Pool:
         self._changed.set()
         self._open_as_needed()
 
-    def _next_waiting(self) -> Exchange | None:
+    def _next_waiting(self) -> tuple[SliceRun, int] | None:
         while self._waiting:
-            exchange = self._waiting.popleft()
-            if not exchange.done:
-                return exchange
+            run, index = self._waiting.popleft()
+            if run.is_pending(index):
+                return run, index
         return None
 
     def _drop_stale(self, now: int) -> None:
@@ -170,10 +178,11 @@ class Pool:
                 connection.idle_since = time.monotonic_ns()
                 self.released(connection)
             return
-        exchange = self._next_waiting()
-        if exchange is not None:
+        request = self._next_waiting()
+        if request is not None:
+            run, index = request
             reason = f"cannot connect: {error or 'no answer in time'}"
-            exchange.finish(time.monotonic_ns(), NO_CONNECTION, 0, reason)
+            run.fail(index, time.monotonic_ns(), NO_CONNECTION, 0, reason)
 
     async def _connect_to(self, connection: Connection, number: int) -> None:
         host, port = self._places[number]
