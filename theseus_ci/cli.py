@@ -102,7 +102,7 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
 
 def load(command: str) -> Command:
     """What runs a command; only its own module is imported."""
-    name = f"theseus_ci.commands.{command}"
+    name = f"theseus_ci.commands.{command.replace('-', '_')}"
     if of_command.is_step(command):
         name = "theseus_ci.commands.step"
     elif command == "sandbox":

@@ -31,6 +31,8 @@ KINDS: dict[str, Kind] = {
     "ConfigMap": Kind("", "v1", "configmaps"),
     "Secret": Kind("", "v1", "secrets"),
     "ServiceAccount": Kind("", "v1", "serviceaccounts"),
+    "PodLog": Kind("", "v1", "pods/log"),  # a subresource, by this name in RBAC rules
+    "Job": Kind("batch", "v1", "jobs"),
     "Deployment": Kind("apps", "v1", "deployments"),
     "ReplicaSet": Kind("apps", "v1", "replicasets"),
     "HorizontalPodAutoscaler": Kind("autoscaling", "v2", "horizontalpodautoscalers"),
@@ -54,3 +56,6 @@ KINDS: dict[str, Kind] = {
         "authorization.k8s.io", "v1", "selfsubjectaccessreviews", namespaced=False
     ),
 }
+
+OURS_ALONE = frozenset({"PodLog", "Job"})
+"""Kinds that a manifest cannot bring along: a Job that runs at a release is no part of it."""

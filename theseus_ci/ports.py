@@ -125,3 +125,20 @@ class Cluster(Protocol):
         """Yield the matching objects as they are now, and again after every change, until
         `timeout` seconds have passed."""
         ...
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Inside, all requests together have at most `seconds`: for what a process still does
+        after it was told to stop."""
+        ...
+
+
+class Logs(Protocol):
+    """What containers have written."""
+
+    def read(self, namespace: str, pod: str, container: str, since: str) -> bytes:
+        """Lines as `TIME TEXT`, from the second in which `since` lies (such a TIME; "" is from the
+        beginning). The last one may be incomplete; then it has no line end.
+
+        Raises errors.ClusterUnavailable, Rejected (the container has not started) or Forbidden.
+        """
+        ...

@@ -6,7 +6,7 @@ import csv
 import json
 import secrets
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +58,22 @@ def _kubeconfig(world: World, **changes: str) -> Path:
     return world.write("kubeconfig", content)
 
 
-def _restricted(world: World, group: str, resource: str, verb: str) -> Path:
-    """The kubeconfig of a user who may do all that is needed but one verb on one resource."""
+def restricted(
+    world: World, group: str, resource: str, verb: str, *, besides: Sequence[Object] = ()
+) -> Path:
+    """The kubeconfig of a user who may do all that is needed but one verb on one resource, and
+    what the rules `besides` grant."""
     user, token = f"user-{secrets.token_hex(4)}", secrets.token_urlsafe(16)
     with (world.sandbox.directory / "tokens.csv").open("a", encoding="utf-8", newline="") as file:
         csv.writer(file).writerow([token, user, user, ""])
-    rules = [
+    rules: list[Object] = [
         {
             "apiGroups": [one],
             "resources": [kind],
             "verbs": [v for v in verbs if (one, kind, v) != (group, resource, verb)],
         }
         for (one, kind), verbs in NEEDED.items()
-    ]
+    ] + list(besides)
     subject = {"kind": "User", "apiGroup": RBAC, "name": user}
     for kind, name, more in (
         ("Role", user, {"rules": rules}),
@@ -103,7 +106,7 @@ def _restricted(world: World, group: str, resource: str, verb: str) -> Path:
 def test_forbidden_before_anything_is_touched(
     steady: World, group: str, resource: str, verb: str
 ) -> None:
-    kubeconfig = _restricted(steady, group, resource, verb)
+    kubeconfig = restricted(steady, group, resource, verb)
     before = steady.dump()
     done = steady.theseus("begin", kubeconfig=kubeconfig, code=3)
     assert f'cannot {verb} resource "{resource}"' in done.err
@@ -117,7 +120,7 @@ def test_forbidden_before_anything_is_touched(
 
 def test_forbidden_in_the_middle(steady: World) -> None:
     before = steady.dump()
-    kubeconfig = _restricted(steady, "networking.istio.io", "virtualservices", "update")
+    kubeconfig = restricted(steady, "networking.istio.io", "virtualservices", "update")
     steady.theseus("begin", kubeconfig=kubeconfig)
     done = steady.theseus("base-route", kubeconfig=kubeconfig, code=3)
     assert 'cannot update resource "virtualservices"' in done.err

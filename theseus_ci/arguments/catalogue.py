@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "the whole rollout as a page for Jenkins, or as Markdown",
     "init": "write a commented theseus.yaml from what runs in the cluster",
     "pipeline": "for pipelines: the lock's name, a gate's question, who approved",
+    "load-worker": "in the pods of performance.load: send one share, print its samples",
     "backup": "write the running version as YAML that can be applied again",
     "delete": "remove a version that carries no traffic",
     "jenkins": "set up jobs, answer gates, follow builds, fetch the last baseline",

@@ -16,6 +16,7 @@ from theseus_ci.console import Console
 from theseus_ci.judge.port import SequentialJudge
 from theseus_ci.kube.cluster import KubernetesCluster
 from theseus_ci.kube.connect import Connection, connect
+from theseus_ci.kube.logs import PodLogs
 from theseus_ci.load.generator import HttpLoadGenerator
 from theseus_ci.rollout.context import World
 
@@ -38,6 +39,7 @@ def world(
         prober=HttpProber(),
         checker=SmokeChecker(directory=Path(), port_names=port_names(cluster)),
         load=HttpLoadGenerator(),
+        logs=PodLogs(connection, clock),
         judge=SequentialJudge(),
         stopped=clock.stopped,
         log=console.log,

@@ -153,6 +153,15 @@ DOCS: dict[str, str] = {
     "ErrorRate.acceptable": "Fine.",
     "ErrorRate.unacceptable": "Not fine; told from `acceptable` by a sequential test.",
     "ErrorRate.limit": "Above it the candidate fails, however bad the previous version is.",
+    "Performance.load": "Where the load is sent from: this process, or workers in the cluster.",
+    "Load.workers": "0: this process. More: pods of an indexed Job, each with its share of the "
+    "rate; see docs/workers.md.",
+    "Load.image": "Image of the workers, your own, with theseus-ci of this very version in it.",
+    "Load.entrypoint": "The entrypoint as workers reach it, where it differs.",
+    "Load.resources": "Of each worker's container; by default half a processor and 128Mi are "
+    "requested.",
+    "Load.pod": "Laid over the workers' pod template as a JSON merge patch: metadata and spec, "
+    "such as nodeSelector or imagePullSecrets.",
     "LoadTls.verify": "Verify the server's certificate.",
     "LoadTls.ca": "PEM file of authorities; by default the system's.",
 }

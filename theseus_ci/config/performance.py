@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from theseus_ci.config import workers
 from theseus_ci.quantities import Duration, Percentage
 
 FIRST_PASS_REQUESTS = 6_000  # both versions together; judge.latency can say PASS from here on
@@ -73,6 +74,7 @@ class Performance(_Part, frozen=True):
     keep_alive: bool = True  # False: every request opens, and waits for, a connection of its own
     timeout: Duration = Duration(10)  # of one request, from its intended moment
     tls: LoadTls = LoadTls()
+    load: workers.Load = workers.Load()
     expect_status: int | str | tuple[int | str, ...] | None = None  # default: below 500
     tolerance: Tolerance | str | None = None  # one percentage sets all three
     anchor_tolerance: Percentage = Percentage(0.30)  # against the first run of this rollout
@@ -169,6 +171,8 @@ def _validate_load(performance: Performance) -> Iterator[tuple[str, str]]:
             "minDuration",
             f"{performance.min_duration} is longer than maxDuration, {performance.max_duration}",
         )
+    for key, message in workers.validate(performance.load):
+        yield f"load.{key}", message
     if not performance.max_scheduling_error > 0:
         yield "maxSchedulingError", "must be above 0"
     if not 0 < performance.min_achieved <= 1:

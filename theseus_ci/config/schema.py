@@ -16,6 +16,7 @@ from theseus_ci.config import names
 from theseus_ci.config.docs import DOCS
 from theseus_ci.config.plain import to_plain
 from theseus_ci.config.types import Config
+from theseus_ci.config.workers import MOST_WORKERS
 from theseus_ci.quantities import Duration
 
 SHIPPED = Path(__file__).with_name("theseus.schema.json")
@@ -46,6 +47,7 @@ _FORMS: dict[str, str] = {
     "HttpCheck.method": names.FIELD_NAME,
     "Request.path": names.PATH,
     "Request.method": names.FIELD_NAME,
+    "Load.entrypoint": names.URL,
 }
 """What a text (or each text of a list) must look like, beside a reference to the environment."""
 
@@ -63,6 +65,7 @@ _RANGES: dict[str, dict[str, Any]] = {
     "Performance.connections": {"minimum": 1, "maximum": 10_000},
     "Performance.requests": {"minItems": 1},
     "Request.weight": {"minimum": 1, "maximum": 10_000},
+    "Load.workers": {"minimum": 0, "maximum": MOST_WORKERS},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from theseus_ci.errors import AlreadyExists, StaleObject
@@ -82,6 +83,9 @@ class DryCluster:
         self, kind: str, namespace: str, *, labels: str = "", fields: str = "", timeout: float
     ) -> Iterator[Objects]:
         yield self.list(kind, namespace, labels=labels, fields=fields)
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        return self._real.within(seconds)
 
     def _write(self, key: Key, before: Object | None, obj: Object) -> Object:
         stored = copy.deepcopy(obj)

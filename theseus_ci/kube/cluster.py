@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import urllib3.exceptions
@@ -49,6 +50,15 @@ class KubernetesCluster:
     def hurry(self, seconds: float) -> None:
         """From now on, all requests together have at most `seconds`."""
         self._until = self._clock.monotonic() + seconds
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        before = self._until
+        self._until = min(before, self._clock.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._until = before
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         entry = KINDS[kind]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from theseus_ci.config.types import Config
 from theseus_ci.errors import ConfigError, ManifestError, Refused, UnknownKind
-from theseus_ci.kinds import KINDS
+from theseus_ci.kinds import KINDS, OURS_ALONE
 from theseus_ci.manifest import Release, descends, rename
 from theseus_ci.model import Object
 from theseus_ci.ports import Cluster
@@ -86,7 +86,7 @@ def check_companions(cluster: Cluster, config: Config, release: Release, namespa
 def _differing(cluster: Cluster, release: Release, namespace: str) -> Iterator[str]:
     for companion in release.companions:
         metadata = companion["metadata"]
-        kind = KINDS.get(companion["kind"])
+        kind = None if companion["kind"] in OURS_ALONE else KINDS.get(companion["kind"])
         if kind is None or kind.api_version != companion["apiVersion"]:
             raise Refused(
                 f"{release.source}: theseus-ci cannot take {companion['apiVersion']} "

@@ -9,7 +9,7 @@ from pathlib import Path
 from theseus_ci.config.types import Config
 from theseus_ci.measure import LoadGenerator
 from theseus_ci.model import PodNetwork
-from theseus_ci.ports import Checker, Clock, Cluster, Judge, Prober
+from theseus_ci.ports import Checker, Clock, Cluster, Judge, Logs, Prober
 from theseus_ci.rollout.editor import Editor
 from theseus_ci.rollout.lease import Lease
 from theseus_ci.rollout.state import Ref, State
@@ -26,6 +26,7 @@ class World:
     prober: Prober
     checker: Checker
     load: LoadGenerator
+    logs: Logs
     judge: Judge
     stopped: Callable[[], bool]
     log: Callable[[str], None]  # a sentence for people, kept

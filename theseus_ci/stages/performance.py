@@ -9,10 +9,12 @@ from collections.abc import Generator, Iterator
 import msgspec
 
 from theseus_ci.config.load import require_variables
+from theseus_ci.config.performance import Performance
 from theseus_ci.errors import ConfigError, UsageError
 from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair
 from theseus_ci.mesh import headers
 from theseus_ci.model import Outcome
+from theseus_ci.rollout import load_job
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.measured import keep_first_run
@@ -37,12 +39,12 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     if weak is not None:
         return weak
     target = load_target(rollout)
-    pairs = rollout.world.load.pairs(
-        target, performance, seed=secrets.randbits(32), stopped=rollout.world.stopped
-    )
+    pairs = _pairs(rollout, target, performance)
+    workers = performance.load.workers
     rollout.log(
         f"measuring {' and '.join(arm.version for arm in target.arms)} at "
         f"{performance.rate:g} requests a second, at most {performance.max_duration}"
+        + (f", from {workers} workers" if workers else "")
     )
     watched = _watched(rollout, pairs)
     if args.baseline:
@@ -102,6 +104,14 @@ def load_target(rollout: Rollout) -> LoadTarget:
         previous = Arm(version="previous", headers=test_headers(rollout, headers.TO_PREVIOUS))
         arms = (previous, candidate)
     return LoadTarget(url=entrypoints[0], host=rollout.config.host or "", arms=arms)
+
+
+def _pairs(rollout: Rollout, target: LoadTarget, performance: Performance) -> Iterator[SlicePair]:
+    """From this process, or from workers in the cluster."""
+    seed = secrets.randbits(32)
+    if performance.load.workers:
+        return load_job.measure(rollout, target, performance, seed=seed)
+    return rollout.world.load.pairs(target, performance, seed=seed, stopped=rollout.world.stopped)
 
 
 def _watched(rollout: Rollout, pairs: Iterator[SlicePair]) -> Iterator[SlicePair]:

@@ -10,6 +10,7 @@ from theseus_ci.mesh.destination_rule import adopt_candidate
 from theseus_ci.mesh.promotion import final_side, references
 from theseus_ci.mesh.routing import Side
 from theseus_ci.model import Object, Outcome
+from theseus_ci.rollout import load_job
 from theseus_ci.rollout.autoscaler import candidate_autoscaler
 from theseus_ci.rollout.capacity import raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
@@ -35,6 +36,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
             "the previous version is still in the routes: deleting it would lose requests",
             remedy="theseus-ci shift 100, then drain-previous, first",
         )
+    load_job.sweep(rollout)  # of a measurement whose process was killed
     secret = find_secret(rollout)
     if state.previous is not None:
         rollout.view.await_settled(state.edited_at, f"before {state.previous.deployment} goes")

@@ -11,6 +11,7 @@ import copy
 
 from theseus_ci.errors import CannotKnow, MeshUnobserved
 from theseus_ci.model import Object, Outcome
+from theseus_ci.rollout import load_job
 from theseus_ci.rollout.capacity import await_version, restore_previous
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ending import delete_version, restore_routes, restore_rule, unstamp_all
@@ -27,6 +28,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     rollout.editor.recovering = True
     _check_possible(rollout)
     state.phase = PHASE_ROLLING_BACK
+    load_job.sweep(rollout)
     secret = find_secret(rollout) or new_secret()
     if state.previous is not None:
         _capacity_back(rollout)

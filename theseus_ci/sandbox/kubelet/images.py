@@ -7,8 +7,9 @@ The ConfigMap kube-system/sandbox-images holds, under `images.yaml`, a list of
       env: {MODE: demo}                          # as ENV in a Dockerfile
       useContainerCommand: false                 # true: the container's command and args count
 
-The first pattern that matches wins, and all of them win over the built-in demo service. An image
-that nothing matches cannot be pulled, just like one that was never pushed.
+The first pattern that matches wins, and all of them win over the built-in demo service and worker
+of `performance.load`. An image that nothing matches cannot be pulled, just like one that was never
+pushed.
 """
 
 from __future__ import annotations
@@ -52,6 +53,11 @@ class LocalImage:
 
 BUILT_IN = (
     LocalImage("theseus-ci/demo:*", tuple(python_command("theseus_ci.sandbox.demo_service"))),
+    LocalImage(
+        "theseus-ci/load:*",  # what a user's performance.load.image is made of
+        (*python_command("theseus_ci.cli"), "load-worker"),
+        {"THESEUS_LOAD_ORDER": "$(THESEUS_VOLUME_ORDER)/order.json"},
+    ),
 )
 
 
