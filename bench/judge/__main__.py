@@ -4,7 +4,7 @@
 
 Runs from the repository's root. Prints the share of PASS, FAIL and undecided runs and the requests
 that a verdict took; then how often the others fail the same candidates with as many samples. Exits
-with 1 when a promise is broken.
+with 1 when a promise is broken: when what was seen would be a rare accident (1 %) if it were kept.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{runs} runs a cell, {time.monotonic() - began:.0f} s\n\n{LEGEND}\n")
     print("PASS / FAIL / undecided in %; thousand requests on average\n")
     print(_table(tallies, _verdicts))
-    print("\nFAIL in %, equal mean samples: ours / Mann-Whitney as in Kayenta / p99 > 1.10x\n")
+    print(
+        "\nFAIL in %, equal mean samples: ours / Mann-Whitney as in Kayenta / "
+        "a fixed threshold as in Flagger and Argo, p99 > 1.10x\n"
+    )
     print(_table(tallies, _fails))
     print()
     broken = 0

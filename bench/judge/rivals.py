@@ -9,10 +9,13 @@ with the true quantile of the raw samples, which is kinder than their histograms
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from theseus_ci.judge.summary import quantile
+
+Latencies = NDArray[np.float64]
 
 _Z = 2.326348  # both tails together 2 %
 _TOLERANCE = 0.25  # of the estimate
@@ -20,10 +23,10 @@ _LIMIT = 1.10
 _STEPS = 30  # bisections of the shift
 
 
-def mann_whitney_fails(previous: Sequence[int], candidate: Sequence[int]) -> bool:
+def mann_whitney_fails(previous: Latencies, candidate: Latencies) -> bool:
     """Whether the candidate's latencies lie above the previous ones'. Both ascending."""
-    total = len(previous) * len(candidate)
-    spread = math.sqrt(total * (len(previous) + len(candidate) + 1) / 12)
+    total = previous.size * candidate.size
+    spread = math.sqrt(total * (previous.size + candidate.size + 1) / 12)
     rank = total / 2 - _Z * spread  # of the interval's lower end among all differences
     if _differences_up_to(0.0, previous, candidate) >= rank:
         return False
@@ -38,11 +41,15 @@ def mann_whitney_fails(previous: Sequence[int], candidate: Sequence[int]) -> boo
     return _differences_up_to(_TOLERANCE * estimate, previous, candidate) < rank
 
 
-def threshold_fails(previous: Sequence[int], candidate: Sequence[int]) -> bool:
+def threshold_fails(previous: Latencies, candidate: Latencies) -> bool:
     """Whether the candidate's p99 is above 1.10 times the previous one's. Both ascending."""
-    return quantile(list(candidate), 0.99) > _LIMIT * quantile(list(previous), 0.99)
+    return bool(_p99(candidate) > _LIMIT * _p99(previous))
 
 
-def _differences_up_to(shift: float, previous: Sequence[int], candidate: Sequence[int]) -> int:
+def _p99(ordered: Latencies) -> float:
+    return quantile(ordered.tolist(), 0.99)
+
+
+def _differences_up_to(shift: float, previous: Latencies, candidate: Latencies) -> int:
     """How many differences candidate - previous are at most `shift`."""
-    return sum(bisect_right(candidate, one + shift) for one in previous)
+    return int(np.searchsorted(candidate, previous + shift, side="right").sum())

@@ -8,10 +8,12 @@ import msgspec
 
 from bench.judge.cases import Case
 from bench.judge.trials import Tally
+from theseus_ci.judge.tails import binomial_greater
 from theseus_ci.measure import Finding
 
 _CLEAR = {"equal", "all +15 %", "all +25 %", "p99 only +100 %"}
 _MUST_FAIL = ("all +15 %", "all +25 %", "p99 only +37.5 %", "p99 only +100 %")
+_RARE = 0.01  # what chance alone would do less often than this is no accident
 _MOST_REQUESTS = 18_000
 
 
@@ -34,7 +36,7 @@ def targets(tallies: Mapping[Case, Tally]) -> Iterator[Target]:
         runs = sum(one.runs for one in equal.values())
         yield Target(
             promise="identical versions fail in at most 0.5 % of the runs",
-            held=failed <= 0.005 * runs,
+            held=binomial_greater(failed, runs, 0.005) >= _RARE,
             found=f"{failed} of {runs}",
         )
     for truth in _MUST_FAIL:
@@ -55,6 +57,6 @@ def _least(cases: Mapping[Case, Tally], finding: Finding, share: float, promise:
     case, worst = min(cases.items(), key=lambda item: item[1].share(finding))
     return Target(
         promise=f"{promise} in at least {share:.0%} of the runs",
-        held=worst.share(finding) >= share,
+        held=binomial_greater(worst.runs - worst.findings[finding], worst.runs, 1 - share) >= _RARE,
         found=f"{worst.findings[finding]} of {worst.runs} ({case.truth}, {case.service})",
     )

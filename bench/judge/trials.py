@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from multiprocessing import get_context
 
 import msgspec
+import numpy as np
 
 from bench.judge.cases import Case
 from bench.judge.rivals import mann_whitney_fails, threshold_fails
@@ -47,11 +49,13 @@ def simulate(cases: Sequence[Case], runs: int, workers: int) -> dict[Case, Tally
     tallies = {case: Tally() for case in cases}
     with get_context("spawn").Pool(workers) as pool:
         ours = ((case, _seed(case, run)) for run in range(runs) for case in cases)
-        for case, finding, requests in pool.imap_unordered(_judge, ours):
+        for case, finding, requests in pool.imap_unordered(_judge, ours, chunksize=8):
             tallies[case].findings[finding] += 1
             tallies[case].requests += requests
         others = _others(tallies, runs)
-        for case, by_test, by_threshold in pool.imap_unordered(_judge_otherwise, others):
+        for case, by_test, by_threshold in pool.imap_unordered(
+            _judge_otherwise, others, chunksize=8
+        ):
             tallies[case].mann_whitney += by_test
             tallies[case].threshold += by_threshold
     return tallies
@@ -77,10 +81,10 @@ def _judge(task: tuple[Case, int]) -> tuple[Case, Finding, int]:
 def _judge_otherwise(task: tuple[Case, int, int]) -> tuple[Case, bool, bool]:
     case, seed, count = task
     slices = itertools.chain.from_iterable(pair.slices for pair in pairs(case.world(), seed, count))
-    samples: dict[str, list[int]] = {"previous": [], "candidate": []}
+    samples: dict[str, list[array[int]]] = {"previous": [], "candidate": []}
     for one in slices:
-        samples[one.version].extend(one.latencies)
-    previous, candidate = sorted(samples["previous"]), sorted(samples["candidate"])
+        samples[one.version].append(one.latencies)
+    previous, candidate = (np.sort(np.concatenate(one).astype(float)) for one in samples.values())
     return (
         case,
         mann_whitney_fails(previous, candidate),

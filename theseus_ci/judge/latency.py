@@ -24,11 +24,12 @@ LAST_PAIRS = 300  # here what is known must do
 PASS_FROM = 2.5
 FAIL_FROM = 3.5
 MARGIN = 1.0  # a FAIL before the last look needs this much evidence of being beyond tolerance
-CLIP = 3.0  # standard deviations of a pair's difference; one burst must not drown the others
+CLIP = 2.0  # standard deviations of a pair's difference; one burst must not drown the others
 GAP_PAIRS = 60
 FINEST = 5.0  # of the timer's granularity: quantiles below it cannot be told apart
 _WIDEST = 1e4  # ratio beyond which an interval counts as unbounded
-_STEPS = 20  # bisections: 1e4**2 / 2**20 is a precision of 0.002 %
+_STEP = 0.05  # first guess of how far a crossing is away, as a logarithm of the ratio
+_PRECISION = 1e-4  # of an interval's ends, the same
 
 
 class Score(msgspec.Struct, frozen=True):
@@ -148,9 +149,9 @@ class LatencyJudge:
         """The ratio at quantile `name`: where the score is 0, and where it leaves ±PASS_FROM."""
         self._sort()
         quantiles = self._quantiles(QUANTILES[name], self._tolerances[name])
-        ratio, q = max((self._crossing(q, 0.0), q) for q in quantiles)
-        low = self._crossing(q, PASS_FROM)
-        high = self._crossing(q, -PASS_FROM)
+        ratio, q = max((self._crossing(q, 0.0, self._guess(q)), q) for q in quantiles)
+        low = self._crossing(q, PASS_FROM, ratio)
+        high = self._crossing(q, -PASS_FROM, ratio)
         return Estimate(
             ratio=ratio,
             low=low if low > 1.01 / _WIDEST else None,
@@ -209,15 +210,32 @@ class LatencyJudge:
         from_after = after[rank - least - 1] if least < rank else -math.inf
         return max(from_before, from_after)
 
-    def _crossing(self, q: float, level: float) -> float:
-        """The ratio at which the score falls through `level`; it falls as the ratio grows."""
-        low, high = -math.log(_WIDEST), math.log(_WIDEST)
-        for _ in range(_STEPS):
+    def _guess(self, q: float) -> float:
+        ratio = quantile(self._candidate, q) / quantile(self._previous, q)
+        return max(1 / _WIDEST, min(_WIDEST, ratio))
+
+    def _crossing(self, q: float, level: float, near: float) -> float:
+        """The ratio at which the score falls through `level`; it falls as the ratio grows.
+
+        Sought in growing strides from `near`, then by bisection.
+        """
+        edge = math.log(_WIDEST)
+
+        def beyond(place: float) -> bool:
+            return self.score(q, math.exp(place)).clipped > level
+
+        here, stride = math.log(near), _STEP
+        upwards = beyond(here)
+        low = high = here
+        while -edge < low and high < edge:
+            low, high = (high, high + stride) if upwards else (low - stride, low)
+            low, high = max(low, -edge), min(high, edge)
+            if beyond(high if upwards else low) is not upwards:
+                break
+            stride *= 2
+        while high - low > _PRECISION:
             middle = (low + high) / 2
-            if self.score(q, math.exp(middle)).clipped > level:
-                low = middle
-            else:
-                high = middle
+            low, high = (middle, high) if beyond(middle) else (low, middle)
         return math.exp((low + high) / 2)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from theseus_ci.config.load import require_variables
 from theseus_ci.config.performance import Performance
-from theseus_ci.errors import ConfigError, UsageError
+from theseus_ci.errors import ConfigError, NoData
 from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair
 from theseus_ci.mesh import headers
 from theseus_ci.model import Outcome
@@ -53,7 +53,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     else:
         anchor = state.baseline.get("candidate")
         if anchor is None and len(target.arms) == 1:
-            raise UsageError(
+            raise NoData(
                 "there is no first run to compare with, and no previous version beside it",
                 remedy="theseus-ci performance --baseline first",
             )
