@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import requests
 
 from tests.sandbox.node import Node, conditions, demo, node_in, shell, until
+from theseus_ci.sandbox.kubelet.handlers import within
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +176,19 @@ def test_hooks(node: Node) -> None:
     node.create("unhooked", shell("sleep 1000", lifecycle=bad))
     assert "went wrong" in node.event("unhooked", "FailedPostStartHook")["message"]
     until(lambda: node.container("unhooked")["restartCount"] >= 1, "it was restarted")
+
+
+def test_a_probe_that_fails_as_it_is_cancelled_is_cancelled() -> None:
+    """Both come at once when a container's process ends: the probe must not go on."""
+
+    async def both_at_once() -> bool:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        probing = asyncio.ensure_future(within(answer, 60))
+        await asyncio.sleep(0)
+        answer.set_exception(OSError("connection refused"))
+        await asyncio.sleep(0)
+        probing.cancel()
+        await asyncio.wait({probing})
+        return probing.cancelled()
+
+    assert asyncio.run(both_at_once())

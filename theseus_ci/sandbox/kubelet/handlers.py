@@ -9,16 +9,17 @@ import asyncio
 import os
 import signal
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import STDOUT
-from typing import Any
+from typing import Any, TypeVar
 
 from theseus_ci.sandbox import network
 from theseus_ci.sandbox.kubelet.environment import expand
 from theseus_ci.sandbox.processes import exited, signal_group, spawn
 
+T = TypeVar("T")
 USER_AGENT = "kube-probe/1.36"
 MOST_OUTPUT = 10 * 1024
 
@@ -50,12 +51,33 @@ class HandlerError(Exception):
 async def perform(handler: dict[str, Any], target: Target, seconds: float) -> None:
     """Carry out a handler. Raises HandlerError, also when it takes longer than `seconds`."""
     try:
-        await asyncio.wait_for(_perform(handler, target), seconds)
+        await within(_perform(handler, target), seconds)
     except asyncio.TimeoutError:
         kind = "exec" if "exec" in handler else "HTTP" if "httpGet" in handler else "TCP"
         raise HandlerError(
             f"{kind} timed out after {seconds:g}s: context deadline exceeded"
         ) from None
+
+
+async def within(action: Awaitable[T], seconds: float) -> T:
+    """The action's result. Raises asyncio.TimeoutError when it takes longer.
+
+    asyncio.wait_for would do, but before Python 3.12 it forgets a cancellation that comes together
+    with the action's own end. A probe fails in the very moment its container's process ends, and is
+    cancelled for that: one that went on would keep the pod from ever being removed.
+    """
+    task = asyncio.ensure_future(action)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+        if not task.done():
+            raise asyncio.TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+        elif not task.cancelled():
+            task.exception()  # nobody else asks for it when we are cancelled
 
 
 async def _perform(handler: dict[str, Any], target: Target) -> None:
