@@ -29,9 +29,15 @@ def _configure_up(up: argparse.ArgumentParser) -> None:
         ("--sidecar-port", "of a client's sidecar"),
     ):
         up.add_argument(option, type=_port, default=0, metavar="PORT", help=what)
+    for proxy in ("gateway", "sidecar"):
+        up.add_argument(
+            f"--{proxy}-delay",
+            type=_duration,
+            metavar="DURATION",
+            help=f"from a change to its effect at the {proxy} (default 300ms); with real servers,"
+            " on top of what Istio takes (default 0s)",
+        )
     for option, default, what in (
-        ("--gateway-delay", "300ms", "from a change to its effect at the gateway"),
-        ("--sidecar-delay", "300ms", "from a change to its effect in the sidecar"),
         ("--hpa-stabilization", "5s", "how long an autoscaler waits before it scales down"),
         ("--crash-back-off", "10s", "first pause of a container that keeps crashing"),
     ):

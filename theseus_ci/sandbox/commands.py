@@ -69,15 +69,20 @@ def _up(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> Any:
-    from theseus_ci.sandbox.settings import Settings  # noqa: PLC0415
+    from theseus_ci.sandbox.settings import REAL, Settings  # noqa: PLC0415
 
+    usual = 0.0 if args.control_plane == REAL else Settings.gateway_delay
+    delays = [
+        usual if delay is None else float(delay)
+        for delay in (args.gateway_delay, args.sidecar_delay)
+    ]
     return Settings(
         control_plane=args.control_plane,
         api_port=args.api_port,
         gateway_port=args.gateway_port,
         sidecar_port=args.sidecar_port,
-        gateway_delay=float(args.gateway_delay),
-        sidecar_delay=float(args.sidecar_delay),
+        gateway_delay=delays[0],
+        sidecar_delay=delays[1],
         client_namespace=args.client_namespace,
         hpa_stabilization=float(args.hpa_stabilization),
         crash_back_off=float(args.crash_back_off),

@@ -22,7 +22,7 @@ class Settings:
     """Times in seconds; `images`: the text of images.yaml, or empty.
 
     With the control plane `real` the mesh is Istio's, and takes the time it takes: the two delays
-    have no meaning there.
+    come on top of that.
     """
 
     control_plane: str = SANDBOX

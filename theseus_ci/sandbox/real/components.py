@@ -57,6 +57,8 @@ def real_components(layout: Layout, settings: Settings, checks: Checks) -> list[
         *("--gateway-port", str(settings.gateway_port)),
         *("--sidecar-port", str(settings.sidecar_port)),
         *("--client-namespace", settings.client_namespace),
+        *("--gateway-delay", as_text(settings.gateway_delay)),
+        *("--sidecar-delay", as_text(settings.sidecar_delay)),
     )
     metrics = python_command("theseus_ci.sandbox.real.metrics", *kubeconfig)
     return [

@@ -22,6 +22,7 @@ from pathlib import Path
 import aiohttp
 
 from theseus_ci.errors import UsageError
+from theseus_ci.quantities import Duration
 from theseus_ci.sandbox.client import ApiClient, ApiError
 from theseus_ci.sandbox.kubeconfig import KubeconfigError
 from theseus_ci.sandbox.layout import write_json
@@ -31,6 +32,7 @@ from theseus_ci.sandbox.mesh.envoy import Envoy, MeshError, reserve_port
 from theseus_ci.sandbox.processes import exited, signal_group, spawn
 from theseus_ci.sandbox.real.binaries import find_binaries
 from theseus_ci.sandbox.real.ensure import ensure
+from theseus_ci.sandbox.real.late import LateLink
 from theseus_ci.sandbox.real.mesh_objects import bootstrap, node, objects
 from theseus_ci.sandbox.settings import LOOPBACK, free_port
 
@@ -56,6 +58,8 @@ class Options:
     gateway_port: int
     sidecar_port: int
     client_namespace: str
+    gateway_delay: float  # seconds, on top of what Istio takes
+    sidecar_delay: float
 
 
 class RealMesh:
@@ -68,6 +72,10 @@ class RealMesh:
         self._xds_port = free_port(set())
         self._held: dict[str, socket.socket] = {}
         self._envoys: dict[str, Envoy] = {}
+        self._links = {
+            "gateway": LateLink(self._xds_port, options.gateway_delay),
+            "sidecar": LateLink(self._xds_port, options.sidecar_delay),
+        }
         self._ready = False
 
     async def run(self) -> None:
@@ -81,6 +89,7 @@ class RealMesh:
             await self._prepare()
             background.start(self._keep_translation())
             for kind in self._held:
+                await self._links[kind].start()
                 self._envoys[kind] = self._envoy(kind)
                 background.start(self._envoys[kind].run(self._session))
             background.start(self._announce())
@@ -88,6 +97,8 @@ class RealMesh:
         finally:
             address_file.unlink(missing_ok=True)
             await background.cancel()
+            for link in self._links.values():
+                await link.stop()
             for held in self._held.values():
                 held.close()
 
@@ -132,7 +143,7 @@ class RealMesh:
         return Envoy(
             kind,
             files,
-            configure=partial(bootstrap, metadata, self._xds_port),
+            configure=partial(bootstrap, metadata, self._links[kind].port),
             concurrency=CONCURRENCY,
             on_start=self._publish,
             node=name,
@@ -193,6 +204,10 @@ async def _serve(options: Options) -> None:
             log.info("stopped by a signal")
 
 
+def _seconds(text: str) -> float:
+    return float(Duration.parse(text))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m theseus_ci.sandbox.real.mesh")
     parser.add_argument("--kubeconfig", type=Path, required=True)
@@ -200,6 +215,8 @@ def main() -> int:
     parser.add_argument("--gateway-port", type=int, default=0)
     parser.add_argument("--sidecar-port", type=int, default=0)
     parser.add_argument("--client-namespace", default="default")
+    parser.add_argument("--gateway-delay", type=_seconds, default=0.0)
+    parser.add_argument("--sidecar-delay", type=_seconds, default=0.0)
     arguments = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     options = Options(
@@ -208,6 +225,8 @@ def main() -> int:
         gateway_port=arguments.gateway_port,
         sidecar_port=arguments.sidecar_port,
         client_namespace=arguments.client_namespace,
+        gateway_delay=arguments.gateway_delay,
+        sidecar_delay=arguments.sidecar_delay,
     )
     (options.directory / "logs").mkdir(parents=True, exist_ok=True)
     try:
