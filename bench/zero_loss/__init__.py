@@ -1,0 +1,1 @@
+"""Users' requests through whole releases, counted: how many were lost."""
