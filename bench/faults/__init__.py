@@ -1,0 +1,1 @@
+"""Every fault at every request of a release, and whether the world came out whole."""

@@ -265,6 +265,7 @@ class World:
         """Users of the gateway during the block; the list is filled at its end."""
         recorded: list[Request] = []
         out = self.folder / "traffic.csv"
+        out.unlink(missing_ok=True)  # that of earlier users must not be taken for theirs
         process = subprocess.Popen(
             [
                 *USERS,

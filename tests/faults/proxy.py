@@ -82,13 +82,16 @@ def changes(call: Call) -> bool:
 class Fault:
     """Strikes at the `nth` request (from 1) for which `when` holds, and at `times` - 1 after it.
 
-    `seconds` is the delay, or the Retry-After of an answer (0: none); `victim` gives the process
-    to kill.
+    With `every`, again at each `every`-th request from there on; what a client repeats because it
+    was struck is not counted then, so that `every` such faults, one for each remainder, strike at
+    every request. `seconds` is the delay, or the Retry-After of an answer (0: none); `victim`
+    gives the process to kill.
     """
 
     act: Act
     nth: int = 1
     times: int = 1
+    every: int = 0
     when: Callable[[Call], bool] = changes
     status: int = 503
     seconds: float = 0.0
@@ -97,6 +100,24 @@ class Fault:
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
     seen: int = 0
+    last: tuple[Call, bytes] | None = None
+
+    def strikes(self, call: Call, body: bytes) -> bool:
+        """Count a request; whether it is to be struck."""
+        if not self.when(call):
+            return False
+        if self.every and self.last == (call, body):
+            self.last = None
+            return False
+        self.seen += 1
+        beyond = self.seen - self.nth
+        if self.every and beyond >= 0:
+            beyond %= self.every
+        if not 0 <= beyond < self.times:
+            return False
+        self.last = (call, body)
+        self.struck.append(call)
+        return True
 
 
 class Proxy:
@@ -104,6 +125,7 @@ class Proxy:
 
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
         self.calls: list[Call] = []
+        self.made: list[str] = []  # creations and deletions that the server has carried out
         self.stage = ""
         self._lock = threading.Lock()
         self._fault: Fault | None = None
@@ -151,19 +173,22 @@ class Proxy:
         """Count from nothing again."""
         with self._lock:
             self.calls = []
+            self.made = []
 
-    def admit(self, call: Call) -> Fault | None:
+    def admit(self, call: Call, body: bytes) -> Fault | None:
         """Count a request; the fault that is to strike it."""
         with self._lock:
             self.calls.append(call)
             fault = self._fault
-            if fault is None or not fault.when(call):
-                return None
-            fault.seen += 1
-            if not fault.nth <= fault.seen < fault.nth + fault.times:
-                return None
-            fault.struck.append(call)
-        return fault
+            return fault if fault is not None and fault.strikes(call, body) else None
+
+    def note(self, call: Call, status: int, content: bytes) -> None:
+        """Remember a creation or deletion that the server has carried out."""
+        if call.changes and call.method in ("POST", "DELETE") and status < 300:
+            answer = json.loads(content)
+            name = call.name or (answer.get("metadata") or {}).get("name", "")
+            with self._lock:
+                self.made.append(f"{call.method} {call.plural}/{name}")
 
     def connect(self) -> http.client.HTTPSConnection:
         host, port = self._address
@@ -233,8 +258,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         call = _call(self.command, self.path, self.server.proxy.stage)
-        fault = self.server.proxy.admit(call)
-        if fault is not None and self._strike(fault, body):
+        fault = self.server.proxy.admit(call, body)
+        if fault is not None and self._strike(fault, call, body):
             return
         self._forward(body, call, fault)
 
@@ -253,7 +278,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self._serve()
 
-    def _strike(self, fault: Fault, body: bytes) -> bool:
+    def _strike(self, fault: Fault, call: Call, body: bytes) -> bool:
         """Do what comes before the server acts; whether the request ends here."""
         act = fault.act
         if act is Act.HOLD:
@@ -266,7 +291,8 @@ class _Handler(BaseHTTPRequestHandler):
             return True
         elif act in (Act.CUT_BEFORE, Act.KILL_BEFORE, Act.CUT_AFTER, Act.KILL_AFTER):
             if act in (Act.CUT_AFTER, Act.KILL_AFTER):
-                self._ask(body).read()
+                answer = self._ask(body)
+                self.server.proxy.note(call, answer.status, answer.read())
             if act in (Act.KILL_BEFORE, Act.KILL_AFTER):
                 os.kill(fault.victim(), signal.SIGKILL)
             self.close_connection = True
@@ -294,6 +320,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(answer, fault)
             return
         content = answer.read()
+        self.server.proxy.note(call, answer.status, content)
         self.send_response_only(answer.status)
         for key, value in answer.getheaders():
             if key.lower() not in _HOP_BY_HOP:

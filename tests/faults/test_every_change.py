@@ -1,4 +1,4 @@
-"""Whatever change of a release meets a fault, it gets through, goes back, or is brought forward.
+"""Whatever request of a release meets a fault, it gets through, goes back, or is brought forward.
 
 A sample for every run of the tests; `python -m bench.faults --all` tries them all.
 """
@@ -9,71 +9,75 @@ import random
 
 import pytest
 
-from tests.faults.cases import BACK, FORWARD, KILLS, LEFT, RESUMED, THROUGH, Case, try_case
+from tests.faults.cases import (
+    BACK,
+    FOREVER,
+    FORWARD,
+    KILLS,
+    KINDS,
+    LEFT,
+    RESUMED,
+    THROUGH,
+    Case,
+    try_case,
+)
 from tests.faults.place import Place
 from tests.faults.proxy import Act, Call, Fault, Proxy
 
 SEED = 4
-CHANGES = 51  # of a whole release, about; a fault beyond the last one strikes nothing
+BEFORE, AFTER = KILLS
 CHOSEN = (
-    Case(Act.KILL_BEFORE, 2),  # the lease is there, the state is not
-    Case(Act.KILL_AFTER, 4, resume=True),
-    Case(Act.CUT_AFTER, 45),  # a VirtualService, edited for the last time
-    Case(Act.KILL_AFTER, 41),  # the previous version is gone: there is only the way forward
-    Case(Act.KILL_AFTER, 51),
+    Case(BEFORE, 2),  # the lease is there, the state is not
+    Case(AFTER, 4, resume=True),
+    Case("answer lost", 45),  # a VirtualService, edited for the last time
+    Case(AFTER, 41),  # the previous version is gone: there is only the way forward
+    Case(AFTER, 51),  # about the last one; a fault beyond it strikes nothing
 )
 SAMPLE = random.Random(SEED).sample(
-    [Case(act, nth, bool(nth % 2)) for act in (*KILLS, Act.CUT_AFTER) for nth in range(5, 50)], 7
+    [Case(kind, nth, bool(nth % 2)) for kind in (*KILLS, "answer lost") for nth in range(5, 50)], 5
+)
+PASSING = tuple(
+    Case(kind.name, random.Random(f"{SEED} {kind.name}").randint(1, kind.every))
+    for kind in KINDS.values()
+    if kind.every
 )
 
 
-@pytest.mark.parametrize("case", [*CHOSEN, *SAMPLE], ids=str)
-def test_a_fault_at_one_change(here: Place, proxy: Proxy, case: Case) -> None:
+class Again:
+    """Holds for every change at its first try, and not at the second."""
+
+    def __init__(self) -> None:
+        self._tried: set[tuple[str, str, str]] = set()
+
+    def __call__(self, call: Call) -> bool:
+        key = (call.method, call.plural, call.name)
+        first = call.changes and key not in self._tried
+        if first:
+            self._tried.add(key)
+        elif call.changes:
+            self._tried.remove(key)
+        return first
+
+
+def test_every_change_meets_somebody_elses_once(here: Place, proxy: Proxy) -> None:
+    """A controller that writes the same objects all the time: each write conflicts, then not."""
+    before = here.dump()
+    fault = proxy.arm(Fault(Act.ANSWER, times=FOREVER, when=Again(), status=409))
+    here.theseus("run", kubeconfig=proxy.kubeconfig)
+    assert here.not_released(before) == []
+    assert {call.plural for call in fault.struck} >= {"leases", "virtualservices", "deployments"}
+    assert sorted(set(proxy.made)) == sorted(proxy.made), "nothing is done twice"
+
+
+@pytest.mark.parametrize("case", [*CHOSEN, *SAMPLE, *PASSING], ids=str)
+def test_a_fault(here: Place, proxy: Proxy, case: Case) -> None:
     with here.traffic(rate=30) as requests:
         result = try_case(here, proxy, case)
     assert result.outcome != LEFT, f"{result.struck}\n{result.detail}"
-    if case.act not in KILLS:
-        assert result.outcome == THROUGH
-    else:
+    if KINDS[case.kind].every:
+        assert result.struck
+    if KINDS[case.kind].fatal:
         assert result.outcome in (RESUMED, BACK, FORWARD)
+    else:
+        assert result.outcome == THROUGH
     assert [one for one in requests if not one.answered] == []
-
-
-def reads(call: Call) -> bool:
-    return call.method == "GET" and not call.watch
-
-
-def any_call(call: Call) -> bool:
-    return True
-
-
-def watches(call: Call) -> bool:
-    return call.watch
-
-
-TRANSIENT = {
-    "409 on a change": lambda nth: Fault(Act.ANSWER, nth, status=409),
-    "409 five times": lambda nth: Fault(Act.ANSWER, nth, times=3, status=409),
-    "429 with Retry-After": lambda nth: Fault(
-        Act.ANSWER, nth, times=2, status=429, seconds=1, when=any_call
-    ),
-    "500": lambda nth: Fault(Act.ANSWER, nth, status=500, when=any_call),
-    "503 three times": lambda nth: Fault(Act.ANSWER, nth, times=3, status=503, when=any_call),
-    "a delay": lambda nth: Fault(Act.DELAY, nth, seconds=2.0, when=any_call),
-    "a cut before": lambda nth: Fault(Act.CUT_BEFORE, nth, when=any_call),
-    "a read's answer lost": lambda nth: Fault(Act.CUT_AFTER, nth, when=reads),
-    "watches closed": lambda nth: Fault(Act.CLOSE_WATCH, 1, times=4, when=watches),
-    "watches refused": lambda nth: Fault(Act.ANSWER, 1, times=2, status=410, when=watches),
-    "410 in a watch": lambda nth: Fault(Act.GONE_EVENT, 1, times=4, when=watches),
-}
-
-
-@pytest.mark.parametrize("kind", TRANSIENT)
-def test_a_passing_fault_is_got_through(here: Place, proxy: Proxy, kind: str) -> None:
-    before = here.dump()
-    fault = proxy.arm(TRANSIENT[kind](random.Random(f"{SEED} {kind}").randint(4, 48)))
-    done = here.theseus("run", kubeconfig=proxy.kubeconfig)
-    assert fault.struck
-    assert here.not_released(before) == []
-    acts = [line for line in done.out.splitlines() if "create" in line or "delete" in line]
-    assert len({line.partition("  ")[2] for line in acts}) == len(acts), "nothing is done twice"
