@@ -18,7 +18,8 @@ from theseus_ci.plan import Step
 from theseus_ci.report.junit import write_report
 from theseus_ci.rollout import brake
 from theseus_ci.rollout.context import Rollout
-from theseus_ci.rollout.state import StepRecord
+from theseus_ci.rollout.ground import require_service, require_subsets
+from theseus_ci.rollout.state import PHASE_RUNNING, StepRecord
 
 EXIT_CODES = {
     Verdict.PASS: EXIT_DONE,
@@ -48,7 +49,11 @@ def run_step(rollout: Rollout, step: Step, stage: Stage, args: argparse.Namespac
     failure: BaseException | None = None
     try:
         with rollout.clock.limit(step.timeout):
-            outcome = _skipped(step) if step.skip_reason else _named(step, stage.run(rollout, args))
+            if step.skip_reason:
+                outcome = _skipped(step)
+            else:
+                _require_ground(rollout, step)
+                outcome = _named(step, stage.run(rollout, args))
     except TheseusError as raised:
         failure = _interruption(rollout, raised)
         raise failure from (raised if failure is not raised else raised.__cause__)
@@ -63,6 +68,18 @@ def run_step(rollout: Rollout, step: Step, stage: Stage, args: argparse.Namespac
     _report(rollout, step, stage, outcome, started)
     rollout.store.save(rollout.state)
     return outcome
+
+
+def _require_ground(rollout: Rollout, step: Step) -> None:
+    """Forward steps need what the rollout stands on. Raises WorldChanged."""
+    state = rollout.state
+    if state.phase != PHASE_RUNNING or step.command[0] == "rollback":
+        return
+    require_service(rollout)
+    done = state.done()
+    laid = any(one.id in done and one.command[0] == "base-route" for one in state.plan.steps)
+    if laid and step.command[0] != "promote":  # which takes the subsets away itself
+        require_subsets(rollout)
 
 
 def exit_code(outcome: Outcome) -> int:

@@ -35,6 +35,7 @@ from theseus_ci.rollout.editor import ref_of
 from theseus_ci.rollout.previous import TEMPLATE_HASH
 from theseus_ci.rollout.release import digest, read_release
 from theseus_ci.rollout.state import Before, Ref, Routes, State, Subset, Version
+from theseus_ci.rollout.users import rest_digest
 from theseus_ci.rollout.view import require_entrypoint
 
 VERSION_LABELS = ("version", "app.kubernetes.io/version")
@@ -94,6 +95,7 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
             pod_labels=_pod_labels(planned, choice.candidate),
         ),
         before=_before(previous, hpa) if previous else None,
+        selector=dict(service["spec"]["selector"]),
         wanted_replicas=max(wanted_replicas(release.deployment), config.first_replicas),
         overlapping=previous is not None
         and candidates.selectors_overlap(previous.deployment, planned),
@@ -220,6 +222,7 @@ def _before(previous: Running, hpa: Object | None) -> Before:
         bounds = {
             "hpa_min": int(hpa["spec"].get("minReplicas", 1)),
             "hpa_max": int(hpa["spec"]["maxReplicas"]),
+            "hpa_rest": rest_digest(hpa),
         }
     return Before(
         replicas=int(spec.get("replicas", 1)), paused=bool(spec.get("paused", False)), **bounds

@@ -24,6 +24,7 @@ def candidate_autoscaler(rollout: Rollout) -> Object | None:
     """The manifest's own, else a copy of the previous version's; None when there is neither."""
     state = rollout.state
     release = load_release(rollout.config, state)
+    state.candidate_hpa_copied = release.hpa is None
     if release.hpa is not None:
         own = copy.deepcopy(release.hpa)
         own["metadata"]["namespace"] = state.namespace

@@ -7,6 +7,7 @@ import copy
 from theseus_ci.errors import WorldChanged
 from theseus_ci.model import Object
 from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.editor import ref_of
 from theseus_ci.rollout.readiness import (
     Readiness,
     await_replicas,
@@ -15,6 +16,14 @@ from theseus_ci.rollout.readiness import (
     selector_text,
 )
 from theseus_ci.rollout.state import Before, Version
+from theseus_ci.rollout.users import (
+    HIGH,
+    LOW,
+    follow_candidate_bounds,
+    follow_previous_bounds,
+    follow_previous_replicas,
+    wrote,
+)
 
 
 def replicas_for(rollout: Rollout, weight: int) -> int:
@@ -32,13 +41,16 @@ def replicas_for(rollout: Rollout, weight: int) -> int:
 
 def raise_candidate(rollout: Rollout, replicas: int) -> None:
     """Ask for at least that many candidate pods, of its autoscaler too where it has one."""
-    candidate = rollout.state.candidate
+    state, candidate = rollout.state, rollout.state.candidate
 
     def autoscaler_minimum(hpa: Object) -> Object:
         wanted = copy.deepcopy(hpa)
-        spec = wanted["spec"]
-        spec["minReplicas"] = max(spec.get("minReplicas", 1), replicas)
-        spec["maxReplicas"] = max(spec["maxReplicas"], replicas)
+        ref, spec = ref_of(hpa), wanted["spec"]
+        follow_candidate_bounds(rollout, ref, hpa)
+        for field in (LOW, HIGH):
+            if int(spec.get(field, 1)) < replicas:
+                wrote(state, ref, field, replicas)
+                spec[field] = replicas
         return wanted
 
     def at_least(deployment: Object) -> Object:
@@ -76,33 +88,31 @@ def await_version(rollout: Rollout, version: Version, wanted: int) -> Readiness:
 
 def restore_previous(rollout: Rollout) -> int:
     """Give the previous version its replicas and autoscaler bounds back; return how many pods it
-    had. What a user changed to a larger value meanwhile is kept. Does not wait.
+    is to have. What a user changed meanwhile is kept, see rollout.users. Does not wait.
 
     Raises WorldChanged when its Deployment is gone.
     """
     previous, before = _previous(rollout)
     if previous.hpa is not None and before.hpa_min is not None and before.hpa_max is not None:
-        hpa = rollout.editor.read(rollout.autoscaler(previous.hpa))
-        if hpa is not None:
+        ref = rollout.autoscaler(previous.hpa)
+        if rollout.editor.read(ref) is not None:
             rollout.editor.edit(
-                rollout.autoscaler(previous.hpa),
-                lambda found: _with_bounds(found, before),
-                f"restore autoscaler {previous.hpa} to {before.hpa_min}–{before.hpa_max} replicas",
+                ref,
+                lambda found: _with_bounds(found, follow_previous_bounds(rollout, ref, found)),
+                f"restore the bounds of autoscaler {previous.hpa}",
             )
+    deployment = rollout.deployment(previous.deployment)
 
-    def replicas(deployment: Object) -> Object:
-        wanted = copy.deepcopy(deployment)
-        wanted["spec"]["replicas"] = max(
-            int(deployment["spec"].get("replicas", 1)), before.replicas
-        )
+    def replicas(found: Object) -> Object:
+        users = follow_previous_replicas(rollout, deployment, found).replicas
+        wanted = copy.deepcopy(found)
+        scaled_up = max(int(found["spec"].get("replicas", 1)), users)
+        wanted["spec"]["replicas"] = scaled_up if previous.hpa is not None else users
         return wanted
 
-    rollout.editor.edit(
-        rollout.deployment(previous.deployment),
-        replicas,
-        f"restore {previous.deployment} to {before.replicas} replicas",
-    )
-    return before.replicas
+    rollout.editor.edit(deployment, replicas, f"restore the replicas of {previous.deployment}")
+    before = _previous(rollout)[1]
+    return min(before.replicas, before.hpa_max or before.replicas)
 
 
 def previous_strength(rollout: Rollout) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import copy
 
 from theseus_ci.model import Object
 from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.users import HIGH, LOW, wrote
 
 TEMPLATE_HASH = "pod-template-hash"
 
@@ -47,15 +48,18 @@ def pin_autoscaler(rollout: Rollout) -> None:
         return
     before = state.before
     assert before is not None
+    ref = rollout.autoscaler(state.previous.hpa)
 
     def pinned(hpa: Object) -> Object:
         wanted = copy.deepcopy(hpa)
         wanted["spec"]["minReplicas"] = before.replicas
         wanted["spec"]["maxReplicas"] = before.replicas
+        wrote(state, ref, LOW, before.replicas)
+        wrote(state, ref, HIGH, before.replicas)
         return wanted
 
     rollout.editor.edit(
-        rollout.autoscaler(state.previous.hpa),
+        ref,
         pinned,
         f"hold autoscaler {state.previous.hpa} at {before.replicas} replicas: the selectors of the "
         "two Deployments overlap",

@@ -60,6 +60,7 @@ class Before(Value, frozen=True):
     paused: bool
     hpa_min: int | None = None
     hpa_max: int | None = None
+    hpa_rest: str = ""  # digest of what the autoscaler says besides
 
 
 class Subset(Value, frozen=True):
@@ -140,9 +141,11 @@ class State(msgspec.Struct, rename="camel", kw_only=True):
     previous: Version | None
     candidate: Version
     before: Before | None
+    selector: dict[str, str] = {}  # of the Service, when the rollout began
     wanted_replicas: int  # of the candidate at full traffic, where no autoscaler decides
     candidate_hpa_min: int | None = None  # its own minimum; raised while the rollout runs
     candidate_hpa_max: int | None = None  # its own maximum, likewise
+    candidate_hpa_copied: bool = False  # from the previous version's, not from the manifest
     overlapping: bool = False  # selectors overlap: explicit replicas until the end
     routes: Routes
     edit: int = 0  # number of the last edit of the routes
@@ -150,6 +153,7 @@ class State(msgspec.Struct, rename="camel", kw_only=True):
     weight: int = 0  # the candidate's share as last asked for
     previous_routed: bool = True
     candidate_routed: bool = False
+    written: dict[str, list[int]] = {}  # replicas and bounds this rollout wrote; see rollout.users
     touches: tuple[Ref, ...] = ()  # existing objects this rollout may edit
     adopted: list[Ref] = []  # those that carry its stamp
     created: list[Ref] = []  # objects it has created, besides routes

@@ -9,6 +9,7 @@ from theseus_ci.model import Object, Outcome
 from theseus_ci.rollout.autoscaler import candidate_autoscaler
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.editor import ref_of
+from theseus_ci.rollout.users import HIGH, LOW, wrote
 from theseus_ci.stages.result import passed, skipped
 
 CASES = ("autoscaler",)
@@ -41,6 +42,8 @@ def create_autoscaler(rollout: Rollout, wanted: Object) -> None:
     spec["minReplicas"] = max(state.candidate_hpa_min, running)
     spec["maxReplicas"] = max(int(spec["maxReplicas"]), spec["minReplicas"])
     ref = ref_of(made)
+    wrote(state, ref, LOW, spec["minReplicas"])
+    wrote(state, ref, HIGH, spec["maxReplicas"])
     if ref not in state.created:
         state.created.append(ref)
     rollout.editor.create(made, f"create {ref} for the candidate")

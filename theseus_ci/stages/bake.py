@@ -13,6 +13,7 @@ from theseus_ci.model import Outcome
 from theseus_ci.quantities import Duration
 from theseus_ci.rollout.capacity import replicas_for
 from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.ground import require_subsets
 from theseus_ci.rollout.readiness import (
     first_problem,
     ready_replicas,
@@ -30,6 +31,7 @@ SLICE = 1  # requests to each version between two looks at the clock
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     watch = _Watch(rollout, args.duration)
     problem = watch.answers() if rollout.view.can_observe else watch.pods_only()
+    require_subsets(rollout)
     report_drift(rollout, secret(rollout))
     if problem is not None:
         name, sentence = problem

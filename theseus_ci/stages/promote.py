@@ -12,7 +12,6 @@ from theseus_ci.mesh.routing import Side
 from theseus_ci.model import Object, Outcome
 from theseus_ci.rollout import load_job
 from theseus_ci.rollout.autoscaler import candidate_autoscaler
-from theseus_ci.rollout.capacity import raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ending import (
     delete_autoscaler,
@@ -23,6 +22,12 @@ from theseus_ci.rollout.ending import (
 )
 from theseus_ci.rollout.routes import edit_routes, find_secret, routing
 from theseus_ci.rollout.state import PHASE_PROMOTING, Subset
+from theseus_ci.rollout.users import (
+    follow_candidate_bounds,
+    follow_previous_bounds,
+    rest_digest,
+    with_rest_of,
+)
 from theseus_ci.stages.autoscale import create_autoscaler
 from theseus_ci.stages.result import passed
 
@@ -42,6 +47,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         rollout.view.await_settled(state.edited_at, f"before {state.previous.deployment} goes")
         state.phase = PHASE_PROMOTING
         rollout.editor.recovering = True  # there will be no way back: take what is found
+        _keep_users_autoscaler(rollout)
         delete_deployment(rollout, state.previous)
         _create_waiting_autoscaler(rollout)  # a copy of the one that goes now
         delete_autoscaler(rollout, state.previous)
@@ -81,6 +87,27 @@ def _lasting_subset(rollout: Rollout, secret: str) -> Side | None:
     return final
 
 
+def _keep_users_autoscaler(rollout: Rollout) -> None:
+    """What users have changed on the previous version's autoscaler goes to the copy of it."""
+    state = rollout.state
+    assert state.previous is not None
+    assert state.before is not None
+    if state.previous.hpa is None:
+        return
+    ref = rollout.autoscaler(state.previous.hpa)
+    previous = rollout.editor.read(ref)
+    if previous is None:
+        return
+    follow_previous_bounds(rollout, ref, previous)
+    changed = state.before.hpa_rest and state.before.hpa_rest != rest_digest(previous)
+    if changed and state.candidate_hpa_copied and state.candidate.hpa is not None:
+        rollout.editor.edit(
+            rollout.autoscaler(state.candidate.hpa),
+            lambda found: with_rest_of(found, previous),
+            f"give autoscaler {state.candidate.hpa} what users changed on {state.previous.hpa}",
+        )
+
+
 def _create_waiting_autoscaler(rollout: Rollout) -> None:
     """Make the autoscaler that had to wait while the selectors overlapped."""
     state = rollout.state
@@ -95,18 +122,18 @@ def _settle_autoscaler(rollout: Rollout) -> None:
     """The candidate's autoscaler gets its own bounds, which were raised for its traffic."""
     state = rollout.state
     if state.candidate.hpa is None:
-        raise_candidate(rollout, replicas_for(rollout, 100))
         return
-    low, high = state.candidate_hpa_min or 1, state.candidate_hpa_max
+    ref = rollout.autoscaler(state.candidate.hpa)
 
     def own_bounds(hpa: Object) -> Object:
+        follow_candidate_bounds(rollout, ref, hpa)
         wanted = copy.deepcopy(hpa)
-        wanted["spec"]["minReplicas"] = low
-        wanted["spec"]["maxReplicas"] = high or wanted["spec"]["maxReplicas"]
+        wanted["spec"]["minReplicas"] = state.candidate_hpa_min or 1
+        wanted["spec"]["maxReplicas"] = state.candidate_hpa_max or wanted["spec"]["maxReplicas"]
         return wanted
 
     rollout.editor.edit(
-        rollout.autoscaler(state.candidate.hpa),
+        ref,
         own_bounds,
         f"give autoscaler {state.candidate.hpa} its own bounds",
     )

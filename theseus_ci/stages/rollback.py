@@ -10,13 +10,21 @@ import argparse
 import copy
 
 from theseus_ci.errors import CannotKnow, MeshUnobserved
+from theseus_ci.mesh.undo import read_layers
 from theseus_ci.model import Object, Outcome
 from theseus_ci.rollout import load_job
 from theseus_ci.rollout.capacity import await_version, restore_previous
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ending import delete_version, restore_routes, restore_rule, unstamp_all
+from theseus_ci.rollout.ground import missing_subsets
 from theseus_ci.rollout.previous import previous_stands, released
-from theseus_ci.rollout.routes import edit_routes, find_secret, new_secret
+from theseus_ci.rollout.routes import (
+    edit_routes,
+    edit_subsets,
+    find_secret,
+    new_secret,
+    service_host,
+)
 from theseus_ci.rollout.state import PHASE_ROLLING_BACK
 from theseus_ci.stages.result import passed
 
@@ -69,13 +77,17 @@ def _capacity_back(rollout: Rollout) -> None:
 
 
 def _has_routes(rollout: Rollout) -> bool:
-    adopted = set(rollout.state.adopted)
-    return any(ref in adopted for ref in rollout.state.routes.virtual_services)
+    """Whether anything of ours is in the routes. Where nothing is, traffic goes where it always
+    went; routes laid now would name subsets that may never have been made."""
+    key = service_host(rollout.state).key
+    found = map(rollout.editor.read, rollout.state.routes.virtual_services)
+    return any(key in read_layers(obj) for obj in found if obj is not None)
 
 
 def _traffic_back(rollout: Rollout, secret: str, *, unobserved: bool) -> None:
     """All to the previous version, the candidate's routes gone, its last requests answered."""
     state = rollout.state
+    _mend_subsets(rollout)
     state.weight = 0
     state.previous_routed = True
     state.candidate_routed = False
@@ -89,6 +101,16 @@ def _traffic_back(rollout: Rollout, secret: str, *, unobserved: bool) -> None:
             raise
         rollout.note(f"going on unobserved: {error}")
     rollout.view.await_settled(state.edited_at, f"draining {state.candidate.deployment}")
+
+
+def _mend_subsets(rollout: Rollout) -> None:
+    """Routes that name a subset which somebody has removed answer 503: put it there again first."""
+    rule = rollout.state.routes.destination_rule
+    if rule in rollout.state.adopted and missing_subsets(rollout):
+        if rollout.editor.read(rule) is None and rule not in rollout.state.routes.created:
+            rollout.note(f"{rule} was deleted during the rollout; it is not restored")
+        else:
+            edit_subsets(rollout, "subsets that somebody has removed")
 
 
 def _drop_vanished(rollout: Rollout) -> None:

@@ -8,6 +8,15 @@ import copy
 from theseus_ci.errors import UsageError
 from theseus_ci.model import Object, Outcome
 from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.state import Ref
+from theseus_ci.rollout.users import (
+    HIGH,
+    LOW,
+    REPLICAS,
+    follow_previous_bounds,
+    follow_previous_replicas,
+    wrote,
+)
 from theseus_ci.stages.result import passed, skipped
 
 CASES = ("scaled",)
@@ -26,29 +35,36 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         )
     rollout.view.await_settled(state.edited_at, f"before {previous.deployment} is scaled down")
     if previous.hpa is not None:
+        ref = rollout.autoscaler(previous.hpa)
         rollout.editor.edit(
-            rollout.autoscaler(previous.hpa),
-            lambda hpa: _lowered(hpa, pinned=state.overlapping),
+            ref,
+            lambda hpa: _lowered(rollout, ref, hpa),
             f"lower the minimum of autoscaler {previous.hpa} to {REMAINING}",
         )
         return passed("scaled", f"autoscaler {previous.hpa} may scale down to {REMAINING}")
+    deployment = rollout.deployment(previous.deployment)
     rollout.editor.edit(
-        rollout.deployment(previous.deployment),
-        _scaled,
+        deployment,
+        lambda found: _scaled(rollout, deployment, found),
         f"scale {previous.deployment} to {REMAINING} replica",
     )
     return passed("scaled", f"{previous.deployment} is scaled to {REMAINING} replica")
 
 
-def _lowered(hpa: Object, *, pinned: bool) -> Object:
+def _lowered(rollout: Rollout, ref: Ref, hpa: Object) -> Object:
+    """Lower its minimum; where it is pinned (overlapping selectors), its maximum too."""
+    follow_previous_bounds(rollout, ref, hpa)
     lowered = copy.deepcopy(hpa)
-    lowered["spec"]["minReplicas"] = REMAINING
-    if pinned:
-        lowered["spec"]["maxReplicas"] = REMAINING
+    for field in (LOW, HIGH) if rollout.state.overlapping else (LOW,):
+        wrote(rollout.state, ref, field, REMAINING)
+        lowered["spec"][field] = REMAINING
     return lowered
 
 
-def _scaled(deployment: Object) -> Object:
+def _scaled(rollout: Rollout, ref: Ref, deployment: Object) -> Object:
+    follow_previous_replicas(rollout, ref, deployment)
     scaled = copy.deepcopy(deployment)
-    scaled["spec"]["replicas"] = min(REMAINING, int(deployment["spec"].get("replicas", 1)))
+    replicas = min(REMAINING, int(deployment["spec"].get("replicas", 1)))
+    wrote(rollout.state, ref, REPLICAS, replicas)
+    scaled["spec"]["replicas"] = replicas
     return scaled
