@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections import Counter
 
 from tests.e2e import app
+from tests.faults.cases import watches
 from tests.faults.place import Place
-from tests.faults.proxy import Call, Proxy
+from tests.faults.proxy import Act, Call, Fault, Proxy
 
 COLLECTIONS_OF_OTHERS = {"virtualservices", "destinationrules"}  # begin finds who routes here
 LISTED_ONCE = COLLECTIONS_OF_OTHERS | {"horizontalpodautoscalers", "canaries", "rollouts"}
 CONFLICT = 2  # a write that meets a controller's is read and written again
 WATCHES_A_WAIT = 3  # a watch that ends is opened anew; pods are looked at between two of them
+REFUSED_WATCHES = 30  # in some seconds, the pause between two doubling; hundreds without one
 AT_MOST = {
     # requests besides those of waits, in the order of the stages
     "begin": 20,
-    "base-route": 21,
-    "deploy": 14,
-    "dark-route": 14,
-    "await-mesh": 8,
-    "smoke --step smoke-dark": 9,
-    "autoscale": 13,
-    "shift 50": 18,
-    "shift 100": 18,
-    "drain-previous": 14,
-    "scale-down-previous": 10,
-    "await-scale-down": 8,
-    "promote": 33,
+    "base-route": 22,
+    "deploy": 16,
+    "dark-route": 16,
+    "await-mesh": 10,
+    "smoke --step smoke-dark": 11,
+    "autoscale": 15,
+    "shift 50": 19,
+    "shift 100": 19,
+    "drain-previous": 15,
+    "scale-down-previous": 12,
+    "await-scale-down": 10,
+    "promote": 35,
 }
 
 
@@ -46,6 +48,15 @@ def test_every_stage_has_its_price(here: Place, proxy: Proxy) -> None:
         wide = {call.plural for call in calls if call.lists and not call.selector}
         assert wide <= (LISTED_ONCE if stage == "begin" else set()), stage
         assert sum(call.watch for call in calls) <= WATCHES_A_WAIT, stage
+
+
+def test_a_watch_that_is_refused_is_not_asked_for_at_once_again(here: Place, proxy: Proxy) -> None:
+    here.write("candidate.yaml", app.candidate(here.candidate, DEMO_READY_DELAY="3s"))
+    here.theseus("begin")
+    here.theseus("base-route")
+    proxy.arm(Fault(Act.ANSWER, times=1000, when=watches, status=410))
+    here.theseus("deploy", kubeconfig=proxy.kubeconfig)
+    assert sum(call.watch for call in proxy.calls) <= REFUSED_WATCHES
 
 
 def release(here: Place, proxy: Proxy) -> dict[str, list[Call]]:

@@ -157,6 +157,25 @@ def test_a_rollout_of_another_workspace_is_taken_over_only_on_demand(here: Place
     assert here.theseus("deploy", folder=other, code=3).err
 
 
+def test_a_begin_that_died_in_the_middle_is_this_workspaces_own(here: Place, proxy: Proxy) -> None:
+    """Also where the artefact of a rollout that has ended lies there still."""
+    before = here.dump()
+    here.follow("begin", "rollback")
+    begun = here.start_through(proxy, "begin")
+    proxy.arm(
+        Fault(
+            Act.KILL_AFTER,
+            when=change_of("POST", "configmaps"),
+            victim=lambda: begun.process.pid,
+        )
+    )
+    assert begun.wait().code == -9
+    with here.traffic(rate=100) as requests:
+        here.theseus("rollback")
+    assert here.not_as(before) == []
+    assert [one for one in requests if not one.answered] == [], "no route was laid on the way back"
+
+
 def test_nothing_goes_on_once_the_way_back_has_begun(here: Place, proxy: Proxy) -> None:
     before = here.dump()
     here.follow(*TO_THE_SHIFT)

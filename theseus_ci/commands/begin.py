@@ -85,14 +85,20 @@ def begin(session: Session) -> Rollout | None:
 def _save_first(session: Session, store: StateStore, lease: Lease, state: State) -> None:
     """Put the state beside the lease; leave neither without the other. Raises what the cluster
     says: LeaseLost, Forbidden."""
+    former = session.artefact.with_name(f".{session.artefact.name}.former")
+    if session.artefact.exists():  # a rollout that has ended: this one must not be taken for it
+        session.artefact.replace(former)
     try:
         store.create(state)
     except (LeaseLost, Forbidden, Rejected):  # certainly not created
+        if former.exists():
+            former.replace(session.artefact)
         lease.release(state.rollout)
         raise
     except TheseusError:  # perhaps created: this rollout may have begun
         session.state = state
         raise
+    former.unlink(missing_ok=True)
     try:
         lease.confirm(state.rollout)
     except LeaseLost:

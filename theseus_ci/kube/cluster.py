@@ -113,6 +113,7 @@ class KubernetesCluster:
         self, kind: str, namespace: str, *, labels: str = "", fields: str = "", timeout: float
     ) -> Iterator[Objects]:
         deadline = self._clock.monotonic() + timeout
+        pause = FIRST_BACK_OFF_SECONDS
         while True:
             items, version = self._list(kind, namespace, labels, fields)
             known = {item["metadata"]["uid"]: item for item in items}
@@ -120,15 +121,23 @@ class KubernetesCluster:
             remaining = deadline - self._clock.monotonic()
             if remaining <= 0:
                 return
+            heard = False
             for event in self._events(kind, namespace, labels, fields, version, remaining):
+                heard = True
                 obj = event["object"]
                 if event["type"] == "DELETED":
                     known.pop(obj["metadata"]["uid"], None)
                 else:
                     known[obj["metadata"]["uid"]] = {**obj, "kind": kind}
                 yield list(known.values())
-            if self._clock.monotonic() >= deadline:
+            remaining = deadline - self._clock.monotonic()
+            if remaining <= 0:
                 return
+            if heard:
+                pause = FIRST_BACK_OFF_SECONDS
+                continue
+            self._clock.pause(min(pause, remaining))  # refused or cut: not to be asked for at once
+            pause = min(pause * 2, LONGEST_BACK_OFF_SECONDS)
 
     def _events(
         self, kind: str, namespace: str, labels: str, fields: str, version: str, seconds: float
@@ -217,7 +226,8 @@ class KubernetesCluster:
                     error.status, raw, what=what, kind=kind, verb=verb, server=self._server
                 )
                 wait = _retry_after(error) or back_off
-                transient = error.status in TRANSIENT
+                refused = method == "post" and isinstance(failure, StaleObject)  # by a quota, say
+                transient = error.status in TRANSIENT or refused
                 cause: Exception = error
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 failure = self._unreachable(what, error)

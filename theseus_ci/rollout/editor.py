@@ -151,7 +151,7 @@ class Editor:
         known = ref in self._state.adopted
         self._remember(ref)
         try:
-            return self._journaled(act, lambda: self._replace(ref, obj, change))
+            return self._journaled(act, lambda: self._replace(ref, obj, change, bare=not known))
         except (Forbidden, Rejected):
             if not known:
                 self._forget(ref)
@@ -165,6 +165,7 @@ class Editor:
         *,
         stamped: bool = True,
         adopt: bool = False,
+        bare: bool = False,  # it bears no stamp yet: this is the rollout's first edit of it
     ) -> Object:
         for _ in range(ATTEMPTS):
             wanted = change(obj)
@@ -182,7 +183,7 @@ class Editor:
                 if found is None:  # whoever ends this rollout elsewhere takes the stamps off
                     self._store.save(self._state)
                 newer = found is not None and found.generation > self._state.generation
-                if newer or not (adopt or (found is None and not stamped)):
+                if newer or not (adopt or (found is None and (bare or not stamped))):
                     self._check_stamp(ref, again)
                 obj = again
         raise self._restless(ref)

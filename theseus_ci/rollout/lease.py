@@ -126,9 +126,16 @@ class Lease:
 
     def release(self, rollout: str) -> None:
         """The rollout has ended: delete the lease. One of another rollout is left alone."""
-        lease = self.read()
-        if lease is not None and owner(lease) == rollout:
-            self._cluster.delete(lease)
+        for _ in range(_ATTEMPTS):
+            lease = self.read()
+            if lease is None or owner(lease) != rollout:
+                return
+            try:
+                self._cluster.delete(lease)
+                return
+            except StaleObject:
+                continue
+        raise _lost(lease)
 
     def _is_foreign(self, lease: Object) -> bool:
         return (lease["metadata"].get("annotations") or {}).get(PROCESS) != self._process
