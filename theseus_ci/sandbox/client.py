@@ -98,6 +98,11 @@ class ApiClient:
         for session in sessions:
             await session.close()
 
+    async def is_healthy(self) -> bool:
+        """Whether the API server says that all of it has started. Raises ApiError."""
+        async with self._exchange("GET", "/healthz") as answer:
+            return await answer.read() == b"ok"
+
     async def get(self, path: str, **query: str) -> Object:
         """The object at `path`, or the whole list object of a collection."""
         return await self._request("GET", path, query=query)

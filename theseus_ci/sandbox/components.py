@@ -111,7 +111,7 @@ class Checks:
             return False
         async with self._client() as client:
             await client.get("/api/v1/namespaces/kube-system")
-        return True
+            return await client.is_healthy()  # else a real controller manager gives up after 10 s
 
     async def controllers(self) -> bool:
         """A ReplicaSet that wants no pods gets its status."""
