@@ -216,6 +216,29 @@ def test_samples_arrive_as_they_were_however_often_they_are_read(
     assert got == sent
 
 
+def test_a_request_takes_few_bytes_of_a_log() -> None:
+    """docs/workers.md gives the figure; 12 requests a slice are a small share of a usual one."""
+    chance = random.Random(2)
+    whole = msgspec.structs.replace(order(), size=12)
+    pairs = []
+    for number in range(5):
+        one = pair(whole, number, chance)
+        slices = tuple(
+            msgspec.structs.replace(
+                part,
+                latencies=array("I", [int(chance.lognormvariate(9, 0.5)) for _ in range(12)]),
+                lateness=array("I", [int(chance.expovariate(1 / 60)) for _ in range(12)]),
+                statuses=array("I", [200] * 12),
+                outcomes=bytearray(12),
+                samples=(),
+            )
+            for part in one.slices
+        )
+        pairs.append(to_records(SlicePair(index=number, slices=slices)))
+    lines = Encoder().lines(Pairs(at=1.0, pairs=tuple(pairs)))
+    assert len(lines) / (5 * 2 * 12) < 12
+
+
 def some_lines(count: int = 4) -> list[bytes]:
     encoder = Encoder()
     return [line for n in range(count) for line in encoder.lines(Hello(index=n, at=0)).splitlines()]
@@ -305,6 +328,7 @@ def test_a_pair_that_one_left_out_counts_as_lost_time() -> None:
     usual = merged[0].slices[0].seconds
     assert merged[1].slices[0].seconds == pytest.approx(usual + whole.timetable.period)
     assert merged[2].slices[0].seconds == pytest.approx(usual)
+    assert merger.seconds == pytest.approx(4 * whole.timetable.period)
     assert merged[1].slices[0].started - merged[0].slices[0].started == pytest.approx(
         2 * whole.timetable.period
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 
 from theseus_ci.errors import ClusterUnavailable, NoData, Rejected
@@ -16,7 +17,9 @@ from theseus_ci.workers.order import Order
 
 POLL_SECONDS = 0.7  # between two readings of all logs
 SILENCE_SECONDS = 20.0  # without a line of a worker that has begun, beside what a pair takes
+SKEW_MESSAGES = 20  # of each worker: some of them were read soon after they were written
 SKEW_SECONDS = 5.0  # by which workers' clocks may differ before people are told
+_STOP_CODES = (128 + signal.SIGTERM, 128 + signal.SIGKILL)
 
 
 class Worker:
@@ -27,6 +30,7 @@ class Worker:
         self.pod = ""
         self.began = False
         self.heard = 0.0  # seconds of the monotonic clock
+        self.messages = 0
         self.behind = float("inf")  # seconds from writing to reading, at best: shows its clock
         self.since = ""
         self.decoder = Decoder()
@@ -55,7 +59,7 @@ class Gathering:
         self._began = rollout.clock.monotonic()
         self._all_there = False
         settings = order.settings()
-        self._pairs_left = max(1, int(settings.max_duration / order.timetable.period))
+        self._longest = float(settings.max_duration)
         self._patience = SILENCE_SECONDS + 2 * order.timetable.period + float(settings.timeout)
 
     def pairs(self) -> Iterator[SlicePair]:
@@ -66,31 +70,38 @@ class Gathering:
             self._look()
             for pair in self._merger.pairs():
                 yield pair
-                self._pairs_left -= 1
-                if not self._pairs_left:
+                if self._merger.seconds >= self._longest:
                     return
+            if self._merger.seconds >= self._longest:
+                return
             self._check_patience()
             self._rollout.clock.pause(POLL_SECONDS)
 
     def _look(self) -> None:
-        """Look at every pod and read its log."""
+        """Look at every pod and read its log. Raises NoData."""
         namespace = self._rollout.state.namespace
         pods = self._rollout.cluster.list("Pod", namespace, labels=self._selector)
         found = {_index(pod): pod for pod in pods}
+        troubles: list[tuple[bool, str, NoData]] = []
         for worker in self._workers:
             pod = found.get(worker.index)
-            if pod is None:
-                if worker.pod:
-                    raise self._invalid(worker, f"its pod {worker.pod} is gone")
-                continue
-            name = pod["metadata"]["name"]
-            if worker.pod not in ("", name):
-                raise self._invalid(worker, f"its pod {worker.pod} was replaced by {name}")
-            worker.pod = name
-            self._look_at(worker, pod)
+            try:
+                self._look_at(worker, pod)
+            except NoData as error:
+                troubles.append((*_stopped(pod), error))
+        if troubles:  # the first cause: with one worker's failure the Job ends the others too
+            raise min(troubles, key=lambda one: one[:2])[2]
         self._tell()
 
-    def _look_at(self, worker: Worker, pod: Object) -> None:
+    def _look_at(self, worker: Worker, pod: Object | None) -> None:
+        if pod is None:
+            if worker.pod:
+                raise self._invalid(worker, f"its pod {worker.pod} is gone")
+            return
+        name = pod["metadata"]["name"]
+        if worker.pod not in ("", name):
+            raise self._invalid(worker, f"its pod {worker.pod} was replaced by {name}")
+        worker.pod = name
         phase = (pod.get("status") or {}).get("phase")
         if phase not in ("Running", "Succeeded", "Failed"):
             problem = first_problem([pod], only_hopeless=True)
@@ -125,6 +136,7 @@ class Gathering:
             raise NoData("it has reached the end of its time, longer than the load may take")
         worker.behind = min(worker.behind, self._rollout.clock.now() - message.at)
         worker.began = True
+        worker.messages += 1
         if isinstance(message, Pairs):
             for pair in from_records(message):
                 self._merger.add(worker.index, pair)
@@ -138,7 +150,9 @@ class Gathering:
         if not self._all_there:
             self._all_there = True
             self._rollout.log(f"all {self._order.workers} workers have begun")
-        behind = [worker.behind for worker in self._workers]
+        behind = [worker.behind for worker in self._workers if worker.messages >= SKEW_MESSAGES]
+        if len(behind) < self._order.workers:
+            return
         spread = max(behind) - min(behind)
         if spread > SKEW_SECONDS:
             self._rollout.note(
@@ -178,6 +192,19 @@ class Gathering:
 def _index(pod: Object) -> int:
     text = (pod["metadata"].get("annotations") or {}).get(INDEX, "")
     return int(text) if text.isdecimal() else -1
+
+
+def _stopped(pod: Object | None) -> tuple[bool, str]:
+    """Whether a pod was ended from outside, and when: a worker that failed by itself, and then the
+    one that was stopped first, say more than those that the Job has stopped for its sake."""
+    if pod is None:
+        return True, ""
+    deleted = str(pod["metadata"].get("deletionTimestamp", ""))
+    codes = [
+        ((one.get("state") or {}).get("terminated") or {}).get("exitCode")
+        for one in (pod.get("status") or {}).get("containerStatuses") or []
+    ]
+    return bool(deleted) or any(code in _STOP_CODES for code in codes), deleted or "later"
 
 
 def _end_of(pod: Object, words: list[str]) -> str:

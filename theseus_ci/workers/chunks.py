@@ -7,7 +7,7 @@ of whoever gathers. Each line is
 
 a part of a message: the parts up to one with LAST = 1, joined, are a zlib stream of msgpack. What
 is lost, doubled or damaged on the way shows in NUMBER and CRC32; a line stays far below the 16 KiB
-at which container runtimes cut. A request takes about five bytes.
+at which container runtimes cut. A request takes seven bytes in large slices, eleven in small ones.
 """
 
 from __future__ import annotations

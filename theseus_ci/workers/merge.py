@@ -27,6 +27,7 @@ class Merger:
         self._latest = [-1] * order.workers
         self._first: list[int | None] = [None] * order.workers
         self._next: int | None = None
+        self._start = 0
         self._merged = 0
         self._lost = 0
 
@@ -34,6 +35,11 @@ class Merger:
     def missing(self) -> list[int]:
         """Workers of which no pair has come yet."""
         return [index for index, first in enumerate(self._first) if first is None]
+
+    @property
+    def seconds(self) -> float:
+        """How much of the timetable has been gone through, pairs that were lost included."""
+        return (self._next - self._start) * self._period if self._next is not None else 0.0
 
     def add(self, index: int, pair: SlicePair) -> None:
         """Take worker `index`'s pair. Raises errors.NoData when it does not fit the order."""
@@ -53,7 +59,7 @@ class Merger:
             begun = [first for first in self._first if first is not None]
             if len(begun) < self._order.workers:
                 return
-            self._next = max(begun)
+            self._next = self._start = max(begun)
             self._forget_before(self._next)
         while min(self._latest) >= self._next:
             number = self._next
