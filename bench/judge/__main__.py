@@ -17,12 +17,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bench.judge.cases import LEGEND, SERVICES, TRUTHS, Case
 from bench.judge.targets import targets
-from bench.judge.trials import Tally, simulate
+from bench.judge.trials import Tally, judging_seconds, simulate
 from bench.table import markdown
 from theseus_ci.measure import Finding
 
 _RUNS = 200
 _QUICK_RUNS = 20
+_UNDECIDED = Case(truth="all +5 %", service="ln10")  # stays open so long that every look is taken
+_JUDGED = 10_000
+_LONGEST = 0.1  # seconds
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for target in targets(tallies):
         broken += not target.held
         print(f"{'holds ' if target.held else 'BROKEN'} {target.promise}: {target.found}")
+    seconds = judging_seconds(_UNDECIDED, _JUDGED)
+    broken += seconds >= _LONGEST
+    print(
+        f"{'holds ' if seconds < _LONGEST else 'BROKEN'} {_JUDGED} requests are judged in under "
+        f"{_LONGEST * 1e3:.0f} ms: {seconds * 1e3:.0f} ms"
+    )
     return 1 if broken else 0
 
 

@@ -113,6 +113,13 @@ def test_what_is_no_pass_is_taken_back(steady: World, name: str) -> None:
         assert not {name for name in bad if name.startswith(("latency", "errors"))}
 
 
+def test_a_tolerance_out_of_reach_is_told_beforehand(steady: World) -> None:
+    configure(steady, NORMAL, tolerance="5%")
+    told = steady.theseus("plan").out
+    assert "theseus.yaml: performance.tolerance: 5% of p99 is finer than 60000 requests" in told
+    assert "theseus.yaml: performance.maxDuration: allows 1200 requests" in told
+
+
 def failing(world: World) -> set[str]:
     tree = ElementTree.parse(world.folder / "reports" / f"{STEP}.xml")
     return {

@@ -74,7 +74,11 @@ def test_tolerances_come_from_the_preset_unless_given() -> None:
 
 
 def test_what_will_hardly_lead_to_a_verdict_is_warned_of() -> None:
-    assert [key for key, _ in warnings(changed(tolerance="5%"))] == ["tolerance.p99"]
+    told = [message for key, message in warnings(changed(tolerance="4%")) if key == "tolerance"]
+    assert [text.partition(" is")[0] for text in told] == ["4% of p95", "4% of p99"]
+    fine = Tolerance(p50=Percentage(0.03))
+    assert [key for key, _ in warnings(changed(tolerance=fine))] == ["tolerance.p50"]
+    assert not list(warnings(changed(tolerance="11%")))
     assert [key for key, _ in warnings(changed(rate=5))] == ["maxDuration"]
 
 

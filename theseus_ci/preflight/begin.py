@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from theseus_ci import __version__
+from theseus_ci.config import performance
 from theseus_ci.config.load import dump
 from theseus_ci.config.types import Config
 from theseus_ci.errors import Refused
@@ -101,7 +102,7 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
         and candidates.selectors_overlap(previous.deployment, planned),
         routes=_routes(config, host, service, virtual_services, rules, own_rules, choice),
         previous_routed=True,
-        notes=list(warnings(found)),
+        notes=[*warnings(found), *_doubts(config)],
         touches=tuple(
             ref_of(obj)
             for obj in (
@@ -112,6 +113,13 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
             )
         ),
     )
+
+
+def _doubts(config: Config) -> Iterator[str]:
+    """What of the load will hardly lead to a clear verdict."""
+    if config.performance is not None:
+        for key, message in performance.warnings(config.performance):
+            yield f"theseus.yaml: performance.{key}: {message}"
 
 
 def _choose(
