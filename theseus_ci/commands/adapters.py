@@ -17,7 +17,7 @@ from theseus_ci.judge.port import SequentialJudge
 from theseus_ci.kube.cluster import KubernetesCluster
 from theseus_ci.kube.connect import Connection, connect
 from theseus_ci.kube.logs import PodLogs
-from theseus_ci.load.generator import HttpLoadGenerator
+from theseus_ci.load.drivers.driven import LoadGenerators
 from theseus_ci.rollout.context import World
 
 __all__ = ["Connection", "KubernetesCluster", "connect", "world"]
@@ -38,7 +38,7 @@ def world(
         clock=clock,
         prober=HttpProber(),
         checker=SmokeChecker(directory=Path(), port_names=port_names(cluster)),
-        load=HttpLoadGenerator(),
+        load=LoadGenerators(),
         logs=PodLogs(connection, clock),
         judge=SequentialJudge(),
         stopped=clock.stopped,

@@ -116,8 +116,18 @@ DOCS: dict[str, str] = {
     "BashCheck.script": "Path of the script, relative to this file.",
     "BashCheck.inline": "The script's text.",
     "BashCheck.env": "Variables beside THESEUS_*.",
-    "Performance.requests": "What is asked for.",
-    "Performance.rate": "Requests a second, both versions together (open model).",
+    "Performance.requests": "What is asked for; needed unless there is a `driver`.",
+    "Performance.rate": "Requests a second, both versions together (open model); needed unless "
+    "there is a `driver`.",
+    "Performance.driver": "A load tool of your own instead of the built-in generator, by its "
+    "script: one of k6, wrk, hey. It runs once for each version, at the same time, and sends to "
+    "$THESEUS_URL.",
+    "Driver.k6": "JavaScript for k6; judged by every request.",
+    "Driver.wrk": "Lua for wrk. It does not tell when a latency was seen: its verdict on latency "
+    "is never more than weak.",
+    "Driver.hey": "A bash script that calls hey with `-o csv` and prints no more; judged by every "
+    "request.",
+    "Driver.args": "More arguments for the tool, or for hey's script.",
     "Performance.maxRate": "Largest rate accepted: a typo must not flood production.",
     "Performance.arrivals": "constant: evenly spaced. poisson: at random, as independent users "
     "arrive; rate is their mean.",

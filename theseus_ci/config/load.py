@@ -30,6 +30,9 @@ FILES: tuple[tuple[str | None, ...], ...] = (
     ),
     ("smoke", None, "ssh", "identityFile"),
     ("performance", "tls", "ca"),
+    ("performance", "driver", "k6"),
+    ("performance", "driver", "wrk"),
+    ("performance", "driver", "hey"),
 )
 """Where a path may stand that is relative to the configuration's folder; None is any index."""
 

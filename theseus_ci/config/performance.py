@@ -8,7 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from theseus_ci.config import driver as drivers
 from theseus_ci.config import workers
+from theseus_ci.config.driver import Driver
 from theseus_ci.quantities import Duration, Percentage
 
 FIRST_PASS_REQUESTS = 6_000  # both versions together; judge.latency can say PASS from here on
@@ -66,8 +68,9 @@ class LoadTls(_Part, frozen=True):
 class Performance(_Part, frozen=True):
     """Load through the test routes, and the tolerances it is judged by."""
 
-    requests: tuple[Request, ...]
-    rate: float  # requests a second, both versions together
+    requests: tuple[Request, ...] = ()  # needed, and so is rate, unless there is a driver
+    rate: float = 0.0  # requests a second, both versions together
+    driver: Driver | None = None  # a load tool of the user's own, which has its own of both
     max_rate: float = 1000.0  # a typo in `rate` must not flood production
     arrivals: Literal["constant", "poisson"] = "constant"  # poisson: as independent users arrive
     ramp: Duration = Duration(0)  # the rate rises from nothing at first; those are not judged
@@ -125,7 +128,12 @@ def _statuses(text: str) -> range:
 
 def validate(performance: Performance) -> Iterator[tuple[str, str]]:
     """What cannot be carried out as written: (key path below `performance`, message)."""
-    yield from _validate_requests(performance.requests)
+    if performance.driver is None:
+        yield from _validate_requests(performance.requests)
+    else:
+        yield from drivers.validate(performance.driver)
+        if performance.load.workers:
+            yield "driver", "runs in this process: drop load.workers, or the driver"
     yield from _validate_load(performance)
     yield from _validate_judging(performance)
 
@@ -153,7 +161,7 @@ def _validate_requests(requests: tuple[Request, ...]) -> Iterator[tuple[str, str
 def _validate_load(performance: Performance) -> Iterator[tuple[str, str]]:
     if not 0 < performance.max_rate <= 100_000:
         yield "maxRate", f"is {performance.max_rate:g}: must be above 0 and at most 100000"
-    if not 0 < performance.rate <= performance.max_rate:
+    if performance.driver is None and not 0 < performance.rate <= performance.max_rate:
         yield (
             "rate",
             f"is {performance.rate:g}: must be above 0 and at most maxRate, "
@@ -223,7 +231,7 @@ def warnings(performance: Performance) -> Iterator[tuple[str, str]]:
                 f"{Percentage(_PRESETS['normal'][name])}",
             )
     possible = int(performance.rate * performance.max_duration)
-    if possible < FIRST_PASS_REQUESTS:
+    if performance.driver is None and possible < FIRST_PASS_REQUESTS:
         yield (
             "maxDuration",
             f"allows {possible} requests at {performance.rate:g} a second; a clear pass needs at "

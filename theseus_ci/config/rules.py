@@ -51,6 +51,9 @@ def missing_files(config: Config) -> Iterator[Problem]:
             yield from _missing(f"{at}.ssh.identityFile", check.ssh.identity_file)
     if config.performance is not None:
         yield from _missing("performance.tls.ca", config.performance.tls.ca)
+        driver = config.performance.driver
+        if driver is not None:
+            yield from _missing(f"performance.driver.{driver.tool}", driver.script)
 
 
 def _missing_tls(at: str, tls: smoke.Tls) -> Iterator[Problem]:

@@ -41,7 +41,7 @@ def summarise_load(slices: Iterable[Slice], performance: Performance) -> LoadRun
     sentence = (
         f"the generator could not keep up: {' and '.join(faults)}"
         if faults
-        else f"{achieved:.1f} requests a second, 99 % of them at most {error * 1e3:.2f} ms late"
+        else f"{achieved:.1f} requests a second, {_timeliness(error, performance)}"
     )
     return LoadRun(
         requests=len(lateness),
@@ -53,6 +53,12 @@ def summarise_load(slices: Iterable[Slice], performance: Performance) -> LoadRun
         valid=bool(lateness) and not faults,
         sentence=sentence if lateness else "no request was sent",
     )
+
+
+def _timeliness(error: float, performance: Performance) -> str:
+    if performance.driver is not None:
+        return f"as {performance.driver.tool} sent them, which does not tell how late"
+    return f"99 % of them at most {error * 1e3:.2f} ms late"
 
 
 def summarise(version: Version, slices: Iterable[Slice]) -> Measurement:

@@ -89,6 +89,7 @@ class _Watch:
         load = msgspec.structs.replace(
             configured,
             requests=requests,
+            driver=None,
             rate=rollout.config.bake.rate,
             max_duration=Duration(self._seconds + 60),
         )

@@ -45,6 +45,8 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         f"measuring {' and '.join(arm.version for arm in target.arms)} at "
         f"{performance.rate:g} requests a second, at most {performance.max_duration}"
         + (f", from {workers} workers" if workers else "")
+        if performance.driver is None
+        else f"measuring by {performance.driver.tool}, at most {performance.max_duration}"
     )
     watched = _watched(rollout, pairs)
     if args.baseline:
