@@ -1,12 +1,16 @@
 """Whole releases on the real servers.
 
-Two are the tests of the command line themselves, unchanged, on this cluster: what they find here
+Four are the tests of the command line themselves, unchanged, on this cluster: what they find here
 and not on the sandbox is a difference between the two.
 """
 
 from __future__ import annotations
 
 from tests.e2e import app
+from tests.e2e.test_load_workers import test_many_workers_measure_as_one as test_many_workers
+from tests.e2e.test_load_workers import (
+    test_whatever_ends_it_the_workers_end_too as test_workers_end,
+)
 from tests.e2e.test_run import ready
 from tests.e2e.test_run import test_a_good_release_under_traffic as test_good_release
 from tests.e2e.test_stages import (
@@ -15,7 +19,13 @@ from tests.e2e.test_stages import (
 from tests.e2e.world import World, until
 from tests.tier.servers import REAL
 
-__all__ = ["ready", "test_good_release", "test_step_by_step"]
+__all__ = [
+    "ready",
+    "test_good_release",
+    "test_many_workers",
+    "test_step_by_step",
+    "test_workers_end",
+]
 pytestmark = REAL
 NO_LOAD = app.flow(without=("performance",))
 HEALTH = {"name": "health", "http": {"path": "/health", "expect": {"within": "5s"}}}
