@@ -76,6 +76,12 @@ class Api:
         if answer.status_code != 404:
             _checked(answer)
 
+    def evict(self, namespace: str, pod: str) -> None:
+        """As a drain of its node does. Fails where a disruption budget forbids it."""
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+        path = KINDS["Pod"].path(namespace, pod)
+        self._ask("POST", f"{path}/eviction", body, "application/json")
+
     def dump(self, namespace: str) -> dict[str, Object]:
         """Every object of the namespace, without what the server alone decides."""
         return {

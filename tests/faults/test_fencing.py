@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e import app
 from tests.e2e.world import until
 from tests.faults.place import Place
 from tests.faults.proxy import Act, Call, Fault, Proxy
+from tests.faults.stopping import reach
 
 TO_THE_SHIFT = ("begin", "base-route", "deploy", "dark-route", "await-mesh", "smoke")
 STATE = "theseus-state.json"
@@ -101,12 +101,9 @@ def test_the_generation_counts_processes_without_an_end(here: Place, proxy: Prox
     assert here.stamps() == {}
 
 
-def test_a_long_wait_renews_the_lease(here: Place) -> None:
-    manifest = app.candidate("v2", DEMO_READY_DELAY="1h")
-    here.write("candidate.yaml", manifest)
-    here.follow("begin", "base-route")
-    waiting = here.start("deploy")
-    waiting.until_line("pods of web-v2 are ready")
+@pytest.mark.parametrize("kind", ["for pods", "for a smoke test"])
+def test_a_long_wait_renews_the_lease(here: Place, proxy: Proxy, kind: str) -> None:
+    waiting = reach(here, proxy, kind)
     taken = here.get("Lease", "theseus-web")["spec"]["renewTime"]
     until(
         lambda: here.get("Lease", "theseus-web")["spec"]["renewTime"] > taken,

@@ -73,6 +73,13 @@ class Rollout:
         self.clock.check()
         self.lease.renew(self.state.rollout)
 
+    def stopped(self) -> bool:
+        """As `alive`, for loops that end by themselves: whether to stop. Raises LeaseLost."""
+        if self.world.stopped():
+            return True
+        self.lease.renew(self.state.rollout)
+        return False
+
     def deployment(self, name: str) -> Ref:
         return Ref(kind="Deployment", namespace=self.state.namespace, name=name)
 

@@ -19,6 +19,6 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         return skipped("smoke", "theseus.yaml has no smoke checks")
     require_variables(checks, "theseus.yaml: smoke")
     target = check_target(rollout)
-    results = rollout.world.checker.run(checks, target, stopped=rollout.world.stopped)
+    results = rollout.world.checker.run(checks, target, stopped=rollout.stopped)
     rollout.clock.check()
     return of_results(results, f"{len(results)} checks passed")
