@@ -37,13 +37,13 @@ SLOWER = {"DEMO_LATENCY": "lognormal(p50=75ms, p99=150ms)"}
 SLOW_TAIL = {**NORMAL, "DEMO_TAIL_SHARE": "2%", "DEMO_TAIL_LATENCY": "300ms"}
 LOAD = {
     "requests": [{"path": "/"}],
-    "rate": 600,
-    "maxDuration": "10s",
+    "rate": 400,
+    "maxDuration": "25s",
     "maxSchedulingError": "60ms",
     "minAchieved": "90%",
 }
 STRICT_LOAD = {**LOAD, "maxSchedulingError": "1ms", "minAchieved": "99%", "maxDuration": "10s"}
-EQUAL_PER_ROLLOUT = 25  # measurements of the same pods
+EQUAL_PER_ROLLOUT = 10  # measurements of the same pods
 HOGS_PER_CORE = 4
 TAKEN_BACK, STANDS = "taken back", "stands"
 _WITHOUT = ("smoke", "bake", "autoscale")
