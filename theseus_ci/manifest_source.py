@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from theseus_ci.config.document import Document, DocumentError, parse_json, parse_yaml, read_source
 from theseus_ci.config.keypath import KeyPath, text_of
@@ -17,8 +18,7 @@ _KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _RENDER = "render it first, as in `helm template … > manifest.yaml`, and give the result"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """An object and its place."""
 
     object: Object

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
 def _act(session: Session) -> int:
     config = session.load_config()
     namespace = config.namespace or session.connection.namespace
-    world = replace(session.world, log=lambda _: None)
+    world = msgspec.structs.replace(session.world, log=lambda _: None)
     state = prepare(world, config, namespace, Path(session.args.config).parent)
     if session.args.json:
         print(json.dumps(_facts(state), indent=1))
@@ -110,7 +109,7 @@ def _dry_rollout(session: Session, state: State, dry: DryCluster, folder: Path) 
         entrypoints=(),
         waits=msgspec.structs.replace(config.waits, settle=Duration(0)),
     )
-    world = replace(
+    world = msgspec.structs.replace(
         session.world, cluster=dry, log=lambda _: None, progress=lambda _: None, reports=folder
     )
     store = StateStore(dry, folder / "state.json", state.namespace, state.service, world.log)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from theseus_ci.commands.report_page import last_moment, page_of
 from theseus_ci.commands.report_refused import refused_begin
-from theseus_ci.commands.session import Session
 from theseus_ci.errors import EXIT_DONE, CannotKnow
 from theseus_ci.report.evidence import read_evidence
 from theseus_ci.report.files import write_whole
@@ -44,6 +43,8 @@ def _page(args: argparse.Namespace) -> Page:
 
 def _from_cluster(args: argparse.Namespace) -> State:
     """The copy of a rollout that is under way. Raises StateError when there is none."""
+    from theseus_ci.commands.session import Session  # noqa: PLC0415 - the artefact needs none
+
     state, _ = Session(args).load_state(write=False)
     return state
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from theseus_ci.model import Verdict
 from theseus_ci.report.page_model import Tone
-from theseus_ci.rollout import traffic
 from theseus_ci.rollout.measured import undecided
+from theseus_ci.rollout.situation import next_command
 from theseus_ci.rollout.state import (
     PHASE_PROMOTED,
     PHASE_PROMOTING,
@@ -22,8 +22,7 @@ _BAD = (Verdict.FAIL, Verdict.ERROR)
 _WAY_BACK = "rollback"
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """The head of the report."""
 
     tone: Tone
@@ -102,7 +101,7 @@ def _rolled_back(state: State) -> Outcome:
         why, tone = f"was taken back, because {failed.id} could not be carried out", Tone.DOUBT
         steps = (*_remedy(failed), "When that is mended, release again:")
     sentence = f"{candidate} {why}{_carried(state)}; {carrier}."
-    return Outcome(tone, f"{candidate} rolled back", sentence, steps, traffic.next_command(state))
+    return Outcome(tone, f"{candidate} rolled back", sentence, steps, next_command(state))
 
 
 def _refused(answer: GateAnswer | None) -> str:
@@ -133,7 +132,7 @@ def _standing(state: State, failed: StepRecord) -> Outcome:
         title=f"{state.candidate.deployment}: {failed.id} {what}",
         sentence=f"{failed.id} {what}, and nothing has been put back yet; {_traffic(state)}.",
         next=(*_remedy(failed), "To put everything back:"),
-        command=traffic.next_command(state),
+        command=next_command(state),
     )
 
 
@@ -145,7 +144,7 @@ def _unfinished(state: State, title: str, record: StepRecord | None) -> Outcome:
         title=f"{state.candidate.deployment}: {title[0].lower()}{title[1:]}",
         sentence=f"{title}{why}; {_traffic(state)}.",
         next=(*(_remedy(failed) if failed else ()), "To complete it, as often as needed:"),
-        command=traffic.next_command(state),
+        command=next_command(state),
     )
 
 

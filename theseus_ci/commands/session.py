@@ -27,6 +27,7 @@ from theseus_ci.rollout import traffic
 from theseus_ci.rollout.artefact import read_artefact
 from theseus_ci.rollout.context import Rollout, World
 from theseus_ci.rollout.lease import Lease, held
+from theseus_ci.rollout.situation import next_command
 from theseus_ci.rollout.state import ENDED, PHASE_ROLLING_BACK, State
 from theseus_ci.rollout.store import StateStore
 
@@ -181,7 +182,7 @@ class Session:
         self.clock.forget()
         cluster = self.__dict__.get("cluster") if read_cluster else None
         print(traffic.describe(cluster, self.state), file=sys.stderr)
-        print(f"next: {traffic.next_command(self.state)}", file=sys.stderr)
+        print(f"next: {next_command(self.state)}", file=sys.stderr)
 
     def _save_what_is_known(self) -> None:
         if self.state is None or self.state.phase in ENDED:

@@ -12,10 +12,10 @@ import math
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import yaml
 
 from theseus_ci.config.keypath import KeyPath, text_of
@@ -25,7 +25,8 @@ MAX_VALUES = 1_000_000
 MAX_BYTES = 16 * 1024 * 1024
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_UNPRINTABLE = re.compile(
+_UNPRINTABLE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
+_UNPRINTABLE = (  # compiled only for text that needs it: that takes as long as reading a document
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 _TAG = "tag:yaml.org,2002:"
@@ -62,17 +63,16 @@ class DocumentError(ValueError):
         return f"{source}:{self.mark.line}:{self.mark.column}" if self.mark else source
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """One document: its value, and the places of all values and keys in it by key path."""
 
     value: Any
     source: str = "<text>"
     start: Mark = START
-    marks: Mapping[KeyPath, Mark] = field(default_factory=dict)
-    key_marks: Mapping[KeyPath, Mark] = field(default_factory=dict)
-    written: Mapping[KeyPath, str] = field(default_factory=dict)  # unquoted scalars as in the text
-    origins: Mapping[KeyPath, str] = field(default_factory=dict)  # what did not come from the text
+    marks: Mapping[KeyPath, Mark] = {}
+    key_marks: Mapping[KeyPath, Mark] = {}
+    written: Mapping[KeyPath, str] = {}  # unquoted scalars as in the text
+    origins: Mapping[KeyPath, str] = {}  # what did not come from the text
 
     def mark(self, path: KeyPath, *, key: bool = False) -> Mark:
         """Where the value (or its key) at `path` stands; where its nearest parent stands if it
@@ -111,7 +111,8 @@ def read_source(path: Path | str) -> str:
     except UnicodeDecodeError as error:
         place = Mark(data.count(b"\n", 0, error.start) + 1, 1)
         raise DocumentError(f"is not UTF-8 text (byte {error.start})", place) from None
-    unprintable = _UNPRINTABLE.search(text)
+    pattern = _UNPRINTABLE_ASCII if text.isascii() else re.compile(_UNPRINTABLE)
+    unprintable = pattern.search(text)
     if unprintable:
         raise DocumentError(
             f"holds the character U+{ord(unprintable[0]):04X}: is this a text file?",

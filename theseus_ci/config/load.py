@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +69,7 @@ def load_config(
     _resolve_paths(document.value, folder, document.origins)
     found = tuple(environment.references(document.value))
     raise_all(list(_unexpandable(document, found, environ)))
-    expanded = replace(document, value=environment.expand(document.value, environ))
+    expanded = msgspec.structs.replace(document, value=environment.expand(document.value, environ))
     config = decode(expanded, Config)
     problems = list(rules.validate(config))
     if check_files and not problems:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import msgspec.inspect as inspected
 
 from theseus_ci.config.document import Document
@@ -44,7 +44,7 @@ def lay_over(
             target = target[part]
         target[path[-1]] = _read(text, shape)
         origins[path] = source
-    return replace(document, value=value, origins=origins)
+    return msgspec.structs.replace(document, value=value, origins=origins)
 
 
 def _read(text: str, shape: Shape) -> Any:

@@ -6,7 +6,8 @@ import copy
 import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+
+import msgspec
 
 from theseus_ci.errors import AlreadyExists, StaleObject
 from theseus_ci.model import Object, Objects
@@ -16,8 +17,7 @@ Key = tuple[str, str, str]
 OWN_RECORDS = frozenset({"Lease", "ConfigMap"})
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """One object before and after; None where it does not exist."""
 
     kind: str

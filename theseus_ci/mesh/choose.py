@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from theseus_ci.errors import Refused
 from theseus_ci.mesh.destination_rule import is_for, owned_names, subsets_of
@@ -16,8 +17,7 @@ from theseus_ci.model import Object
 Labels = Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True):
     """The two sides, and the user's subsets that cannot tell them apart."""
 
     previous: Side | None

@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+import msgspec
 
 from theseus_ci.errors import StateError, WorldChanged
 from theseus_ci.mesh.created import API_VERSION, as_created, mark_created, unmark_created
@@ -23,8 +24,7 @@ from theseus_ci.model import Object
 Carries = Literal["previous", "candidate"]
 
 
-@dataclass(frozen=True)
-class Replaced:
+class Replaced(msgspec.Struct, frozen=True):
     """A subset of the user whose place the candidate's took, to be put back by a rollback."""
 
     name: str  # what now stands in its place
@@ -32,8 +32,7 @@ class Replaced:
     beside: bool  # the user's stayed where it was, since other routes name it
 
 
-@dataclass
-class Note:
+class Note(msgspec.Struct):
     """The undo record on a DestinationRule."""
 
     rollout: str
@@ -233,7 +232,7 @@ def _read(dr: Object, service: ServiceHost) -> Note | None:
 
 def _write(draft: Object, service: ServiceHost, note: Note) -> None:
     metadata = draft.setdefault("metadata", {})
-    text = json.dumps(asdict(note), separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(msgspec.to_builtins(note), separators=(",", ":"), ensure_ascii=False)
     metadata.setdefault("annotations", {})[annotation_name("undo", service)] = text
 
 

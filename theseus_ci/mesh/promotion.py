@@ -15,8 +15,9 @@ traffic, so the other version's pods must be gone first.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import count
+
+import msgspec
 
 from theseus_ci.mesh.destination_rule import (
     Carries,
@@ -40,8 +41,7 @@ from theseus_ci.model import Object
 Edit = Callable[[Object], "Object | None"]
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One object to write, when every step before it is seen everywhere.
 
     `apply` makes the new state from the object as it is at that moment (so it serves after a 409
@@ -80,7 +80,7 @@ def promotion_steps(
             f"subset {final.subset} for the routes to move to",
             lambda dr: adopt_candidate(dr, routing, final, keep_previous=keep),
         )
-        moved = replace(routing, candidate=final, edit=routing.edit + 1)
+        moved = msgspec.structs.replace(routing, candidate=final, edit=routing.edit + 1)
         built.routes(
             f"routes from {routing.candidate.subset} to {final.subset}",
             lambda vs: edit_virtual_service(vs, moved),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from theseus_ci.mesh.naming import empty_subset
 
@@ -13,8 +14,7 @@ if TYPE_CHECKING:
     from theseus_ci.model import Object
 
 
-@dataclass(frozen=True, order=True)
-class ServiceHost:
+class ServiceHost(msgspec.Struct, frozen=True, order=True):
     """A Kubernetes Service as Istio's objects name it."""
 
     name: str
@@ -40,8 +40,7 @@ class ServiceHost:
         return full == self.fqdn
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(msgspec.Struct, frozen=True):
     """One version's pods as a subset of the service."""
 
     subset: str
@@ -50,8 +49,7 @@ class Side:
     stands_for: str = ""  # the user's subset whose traffic policy an owned subset copies
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(msgspec.Struct, frozen=True):
     """How the service's share of an entry is divided: all that editing a destination needs.
 
     `weight` is the share that the candidate really gets, in percent: flags are resolved.
@@ -76,8 +74,7 @@ class Split:
         return named and self.mine(destination, written_in)
 
 
-@dataclass(frozen=True)
-class Routing:
+class Routing(msgspec.Struct, frozen=True):
     """The state of the mesh that one step of a rollout wants.
 
     `previous` is None in a first release: the service's share then goes to a subset that selects
@@ -93,9 +90,14 @@ class Routing:
     weight: int  # the candidate's share of what goes to the service, 0..100
     previous_routed: bool  # False after the drain: neither destination nor probe
     candidate_routed: bool  # False before the dark route
-    matchers: tuple[Matcher, ...] = field(default=(), repr=False)
-    secret: str = field(default="", repr=False)
+    matchers: tuple[Matcher, ...] = ()
+    secret: str = ""
     replaces: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        """Without the secret, and without what tells the people who may see the candidate."""
+        shown = (name for name in self.__struct_fields__ if name not in ("secret", "matchers"))
+        return f"Routing({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     def __post_init__(self) -> None:
         if not 0 <= self.weight <= 100:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from theseus_ci.mesh.matching import Condition, UndecidableError, accepts, simplest
 from theseus_ci.mesh.virtual_service import entries_of
 from theseus_ci.model import Object
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True):
     """What to send. `authority` is "" when any Host header that the object serves will do."""
 
     path: str

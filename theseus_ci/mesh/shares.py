@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from theseus_ci.errors import Refused
 from theseus_ci.mesh.naming import digest
@@ -27,8 +28,7 @@ CANDIDATE = "c"  # sends to the candidate
 _WEIGHT_MAX = 2**31 - 1
 
 
-@dataclass(frozen=True)
-class RouteRecord:
+class RouteRecord(msgspec.Struct, frozen=True):
     """What one route was before we divided a share in it, and what we wrote."""
 
     kinds: str  # one letter for each original destination
@@ -141,8 +141,7 @@ def _set_weights(route: Route, weights: Sequence[int | None]) -> None:
             one["weight"] = weight
 
 
-@dataclass(frozen=True)
-class _Group:
+class _Group(msgspec.Struct, frozen=True):
     """Destinations of the present route that were one originally."""
 
     members: list[Object]

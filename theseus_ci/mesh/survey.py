@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
+
+import msgspec
 
 from theseus_ci.mesh.choose import Labels, selects
 from theseus_ci.mesh.destination_rule import is_for, subsets_of
@@ -26,8 +27,7 @@ Identity = tuple[str, str]
 """Namespace and name of an object."""
 
 
-@dataclass(frozen=True)
-class RouteShare:
+class RouteShare(msgspec.Struct, frozen=True):
     """One destination of a user's entry that is the service."""
 
     virtual_service: Identity
@@ -47,8 +47,7 @@ class RouteShare:
         return f"{'/'.join(self.virtual_service)} {position(self.section, self.index, entry)}"
 
 
-@dataclass(frozen=True)
-class Delegation:
+class Delegation(msgspec.Struct, frozen=True):
     """An entry that hands its requests to another VirtualService."""
 
     virtual_service: Identity
@@ -56,8 +55,7 @@ class Delegation:
     to: Identity
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(msgspec.Struct, frozen=True):
     """What the VirtualServices do with the service's traffic; rollouts' own routes left aside."""
 
     service: ServiceHost

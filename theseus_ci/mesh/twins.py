@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from theseus_ci.mesh import headers
 from theseus_ci.mesh.matching import Condition, exactly, narrow, people_conditions
@@ -30,8 +31,7 @@ from theseus_ci.model import Object
 PEOPLE = "people"
 
 
-@dataclass(frozen=True)
-class Twins:
+class Twins(msgspec.Struct, frozen=True):
     """One entry's twins. Those for tests ask for the secret and go before everybody's; people's
     conditions could hold for a test's request as well, so their twin comes last."""
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from theseus_ci.errors import StateError
 from theseus_ci.mesh.naming import ANNOTATION_DOMAIN, annotation_name, digest
@@ -26,8 +27,7 @@ _PREFIX = ANNOTATION_DOMAIN + "undo."
 _SURE = 2  # the least likeness by which an entry is taken for the one recorded
 
 
-@dataclass(frozen=True)
-class EntryRecord:
+class EntryRecord(msgspec.Struct, frozen=True):
     """One entry: by what it is found again, and its route's record."""
 
     name: str
@@ -40,15 +40,14 @@ class EntryRecord:
         return cls(str(entry.get("name", "")), match_digest(entry), rest_digest(entry), route)
 
 
-@dataclass
-class Layer:
+class Layer(msgspec.Struct):
     """One rollout's part in a VirtualService."""
 
     split: Split
     rollout: str
     no_annotations: bool  # the object had none before
     base: str = ""  # digest of the spec without any rollout's part, at this rollout's last edit
-    records: dict[str, list[EntryRecord]] = field(
+    records: dict[str, list[EntryRecord]] = msgspec.field(
         default_factory=lambda: {section: [] for section in SECTIONS}
     )
 
@@ -150,8 +149,7 @@ def associate(
     return found
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _Seen(msgspec.Struct, frozen=True):
     """What an entry is recognised by."""
 
     name: str

@@ -6,7 +6,8 @@ All of them are asked, so that people mend everything at once.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from theseus_ci.config.types import Config
 from theseus_ci.errors import Forbidden, Refused, UnknownKind
@@ -20,8 +21,7 @@ ARGO_SERVICES = ("stableService", "canaryService", "activeService", "previewServ
 FINISHED = "mend them, then run theseus-ci begin again; nothing has been touched"
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What begin has found in the cluster."""
 
     service: Object

@@ -6,7 +6,7 @@ not depend on what else lives in the namespace.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from theseus_ci.errors import ConfigError, Refused
 from theseus_ci.model import Object
@@ -14,8 +14,7 @@ from theseus_ci.ports import Cluster
 from theseus_ci.rollout.readiness import selector_text
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(msgspec.Struct, frozen=True):
     """A Deployment with pods behind the Service."""
 
     deployment: Object

@@ -5,8 +5,9 @@ Texts are as people shall read them, not escaped: they may hold anything a check
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from theseus_ci.model import Verdict
 
@@ -23,8 +24,7 @@ class Tone(str, Enum):
     CALM = "calm"  # under way
 
 
-@dataclass(frozen=True)
-class StepRow:
+class StepRow(msgspec.Struct, frozen=True):
     """A step of the plan; `verdict` None where it has not run."""
 
     id: str
@@ -37,8 +37,7 @@ class StepRow:
     weak: bool = False  # a pass that rests on estimates within tolerance, not on a clear finding
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(msgspec.Struct, frozen=True):
     """One case: what was expected, what came, how to see it again."""
 
     name: str
@@ -51,8 +50,7 @@ class Check:
     repeat: str = ""
 
 
-@dataclass(frozen=True)
-class StepChecks:
+class StepChecks(msgspec.Struct, frozen=True):
     """The checks of one step."""
 
     step: str
@@ -60,8 +58,7 @@ class StepChecks:
     checks: tuple[Check, ...]
 
 
-@dataclass(frozen=True)
-class Series:
+class Series(msgspec.Struct, frozen=True):
     """The latencies of one version."""
 
     label: str
@@ -71,8 +68,7 @@ class Series:
     intervals: tuple[tuple[float, float], ...]  # of each quantile, seconds
 
 
-@dataclass(frozen=True)
-class QuantileRow:
+class QuantileRow(msgspec.Struct, frozen=True):
     """A quantile of the candidate beside that of what it is held against."""
 
     against: str
@@ -86,8 +82,7 @@ class QuantileRow:
     verdict: Verdict
 
 
-@dataclass(frozen=True)
-class LatencyRun:
+class LatencyRun(msgspec.Struct, frozen=True):
     """One measurement and what it means."""
 
     step: str
@@ -101,8 +96,7 @@ class LatencyRun:
     quantiles: tuple[QuantileRow, ...]
 
 
-@dataclass(frozen=True)
-class GateRow:
+class GateRow(msgspec.Struct, frozen=True):
     """A person's consent."""
 
     step: str
@@ -113,8 +107,7 @@ class GateRow:
     approved: bool = False
 
 
-@dataclass(frozen=True)
-class ObjectRow:
+class ObjectRow(msgspec.Struct, frozen=True):
     """An object of the cluster, and what the rollout did with it."""
 
     name: str
@@ -123,8 +116,7 @@ class ObjectRow:
     fate: str
 
 
-@dataclass(frozen=True)
-class JournalRow:
+class JournalRow(msgspec.Struct, frozen=True):
     """One act on the cluster."""
 
     at: float  # seconds since the epoch
@@ -133,8 +125,7 @@ class JournalRow:
     outcome: str
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """Everything a report shows."""
 
     service: str

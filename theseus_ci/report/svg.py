@@ -6,15 +6,15 @@ chooses from by media query.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
+from html import escape
+
+import msgspec
 
 from theseus_ci.model import Verdict
 from theseus_ci.report.sanitise import one_line
 
 
-@dataclass(frozen=True)
-class Palette:
+class Palette(msgspec.Struct, frozen=True):
     """Colours that can be told apart on `paper`, also by those who see few colours."""
 
     paper: str
@@ -60,8 +60,7 @@ DARK = Palette(
 )
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(msgspec.Struct, frozen=True):
     """One rendering of a picture."""
 
     suffix: str  # of the file's name, before `.svg`
@@ -77,8 +76,7 @@ VARIANTS = (
 )
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(msgspec.Struct, frozen=True):
     """All variants of one picture, and what they say."""
 
     name: str  # of its files, before suffix and `.svg`
@@ -172,7 +170,7 @@ def shortened(text: str, width: float, size: float) -> str:
 def _attributes(**attributes: float | str) -> str:
     return "".join(
         f" {name.replace('_', '-')}="
-        + (quoteattr(value) if isinstance(value, str) else f'"{round(value, 2):g}"')
+        + (f'"{escape(value)}"' if isinstance(value, str) else f'"{round(value, 2):g}"')
         for name, value in attributes.items()
     )
 

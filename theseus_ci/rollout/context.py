@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from theseus_ci.config.types import Config
 from theseus_ci.measure import LoadGenerator
@@ -17,8 +18,7 @@ from theseus_ci.rollout.store import StateStore
 from theseus_ci.rollout.view import MeshView, Watch
 
 
-@dataclass(frozen=True)
-class World:
+class World(msgspec.Struct, frozen=True):
     """The adapters behind the ports, and where people and reports are reached."""
 
     cluster: Cluster

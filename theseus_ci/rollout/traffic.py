@@ -33,20 +33,3 @@ def describe(cluster: Cluster | None, state: State | None) -> str:
         served = f"{share} % on {candidate}" if share else f"not yet on {candidate}"
         return f"production traffic: {served}, there is no previous version{doubt}"
     return f"production traffic: {100 - share} % on {previous}, {share} % on {candidate}{doubt}"
-
-
-def next_command(state: State | None) -> str:
-    """The one thing to do after a failure."""
-    if state is None:
-        return "mend what the message says, then run the same command again"
-    if state.phase in ENDED:
-        return "theseus-ci begin"
-    if state.phase == "promoting":
-        return "theseus-ci promote"
-    for step in reversed(state.steps[-1:]):
-        if undecided(state, step.id) is not None:
-            return (
-                f"theseus-ci pipeline approve {step.id} --by YOUR-NAME to accept the candidate as "
-                "it is, or theseus-ci rollback"
-            )
-    return "theseus-ci rollback"

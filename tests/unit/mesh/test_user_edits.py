@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.mesh.interpreter import outcome
 from tests.unit.mesh.worlds import NAMESPACE, RATINGS, REVIEWS, routings, virtual_services, widely
@@ -210,7 +211,7 @@ def test_the_users_file_applied_again_is_told_and_edited_again(previous: Side) -
 
 def test_a_users_split_between_the_two_versions_applied_again_is_not_taken_for_ours() -> None:
     second = Side("v2", {"version": "v2"}, owned=False)
-    wanted = Routing(**{**routing(30).__dict__, "candidate": second})
+    wanted = replace(routing(30), candidate=second)
     original = vs_with(to("reviews", "v1", 90), to("reviews", "v2", 10))
     edited = edit_virtual_service(original, wanted)
     assert [one["weight"] for one in last_route(edited)] == [63, 27, 10]
@@ -246,7 +247,7 @@ def test_a_copy_of_a_divided_entry_is_joined_as_well() -> None:
 def test_a_users_own_split_added_meanwhile_is_kept() -> None:
     """Both subsets are the user's: a pair of them need not be ours."""
     second = Side("v2", {"version": "v2"}, owned=False)
-    wanted = Routing(**{**routing(30).__dict__, "candidate": second})
+    wanted = replace(routing(30), candidate=second)
     edited = edit_virtual_service(vs_with(to("reviews", "v1")), wanted)
     split = [to("reviews", "v1", 50), to("reviews", "v2", 50)]
     edited["spec"]["http"].append({"match": [{"uri": {"prefix": "/n"}}], "route": split})

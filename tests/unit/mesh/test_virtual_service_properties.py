@@ -10,6 +10,7 @@ from typing import Any
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import asdict, replace
 
 from tests.unit.mesh.interpreter import Distribution, Request, matches, outcome, route
 from tests.unit.mesh.worlds import (
@@ -91,7 +92,7 @@ def test_an_edit_depends_only_on_the_users_object(
 
 
 def _same_sides(routing: Routing, like: Routing) -> Routing:
-    values = {**routing.__dict__, "previous": like.previous, "candidate": like.candidate}
+    values = {**asdict(routing), "previous": like.previous, "candidate": like.candidate}
     return Routing(**{**values, "replaces": like.replaces})
 
 
@@ -265,7 +266,7 @@ def test_people_see_the_candidate_and_other_services_keep_their_share(
     assert found is not None
     expected = _expected(before.targets, routing)
     if routing.matchers:
-        expected = _expected(before.targets, Routing(**{**routing.__dict__, "weight": 100}))
+        expected = _expected(before.targets, replace(routing, weight=100))
     assert found.targets == expected
 
 

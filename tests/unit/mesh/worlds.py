@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.unit.mesh.interpreter import Request
 from theseus_ci.config.types import Matcher, NamedMatch, StringMatch

@@ -1,0 +1,69 @@
+"""What a failure means for traffic, and what follows: for whoever reads the test result alone."""
+
+from __future__ import annotations
+
+from theseus_ci.model import Verdict
+from theseus_ci.rollout.measured import undecided
+from theseus_ci.rollout.state import (
+    ENDED,
+    PHASE_PROMOTING,
+    PHASE_ROLLING_BACK,
+    State,
+)
+
+
+def next_command(state: State | None) -> str:
+    """The one thing to do after a failure."""
+    if state is None:
+        return "mend what the message says, then run the same command again"
+    if state.phase in ENDED:
+        return "theseus-ci begin"
+    if state.phase == PHASE_PROMOTING:
+        return "theseus-ci promote"
+    for step in reversed(state.steps[-1:]):
+        if undecided(state, step.id) is not None:
+            return (
+                f"theseus-ci pipeline approve {step.id} --by YOUR-NAME to accept the candidate as "
+                "it is, or theseus-ci rollback"
+            )
+    return "theseus-ci rollback"
+
+
+def split(state: State, weight: int) -> str:
+    """Where production traffic goes at this weight of the candidate."""
+    candidate = state.candidate.deployment
+    if state.previous is None:
+        return f"{weight} % on {candidate}, there is no previous version"
+    return f"{100 - weight} % on {state.previous.deployment}, {weight} % on {candidate}"
+
+
+def aftermath(state: State, verdict: Verdict, carried: int) -> str:
+    """What the rollout did about a step that ended in `verdict`, and what comes then.
+
+    `carried` is the candidate's share, in percent, when the verdict was known; the state has what
+    it is now.
+    """
+    return " ".join((_at_once(state, verdict, carried), _then(state)))
+
+
+def _at_once(state: State, verdict: Verdict, carried: int) -> str:
+    candidate = state.candidate.deployment
+    if verdict is not Verdict.FAIL:
+        return "Nothing was changed for it: what is not known is no reason to move traffic."
+    if not carried:
+        return f"No production traffic was on {candidate}, so nothing had to be moved."
+    if state.weight < carried:
+        return f"At once, the brake brought {candidate} from {carried} % to {state.weight} %."
+    return f"{candidate} still carries {state.weight} %: there was nowhere to move it at once."
+
+
+def _then(state: State) -> str:
+    if state.phase == PHASE_PROMOTING:
+        return "There is no way back any more: theseus-ci promote completes the release."
+    if state.phase == PHASE_ROLLING_BACK:
+        return "The way back is not complete: run theseus-ci rollback again."
+    case = f"theseus.{state.service.replace('.', '-')}.Rollback"
+    return (
+        "Everything is put back by theseus-ci rollback, which `run` and the Jenkins library start "
+        f"by themselves: its outcome is the case rolled-back of {case}."
+    )
