@@ -35,6 +35,7 @@ class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
     actual: str = ""
     evidence: str = ""  # request and answer, output; capped, never a secret
     repeat: str = ""  # a command that repeats it
+    remedy: str = ""  # what to do about it
     charted_seconds: float | None = None  # what JUnit's time shows instead of `seconds`
     details: dict[str, float | int | str] = {}
 

@@ -19,6 +19,7 @@ from theseus_ci.report.junit import write_report
 from theseus_ci.rollout import brake
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ground import require_service, require_subsets
+from theseus_ci.rollout.situation import aftermath
 from theseus_ci.rollout.state import PHASE_RUNNING, StepRecord
 
 EXIT_CODES = {
@@ -61,11 +62,12 @@ def run_step(rollout: Rollout, step: Step, stage: Stage, args: argparse.Namespac
         if outcome is None:  # also when nobody foresaw what went wrong
             ended = _error(failure or sys.exc_info()[1])
             _record(rollout, step, ended, started)
-            _report(rollout, step, stage, ended, started)
+            _report(rollout, step, stage, ended, started, carried=rollout.state.weight)
+    carried = rollout.state.weight
     if outcome.verdict is Verdict.FAIL:
         brake.pull(rollout, f"{step.id}: {outcome.summary}")
     _record(rollout, step, outcome, started)
-    _report(rollout, step, stage, outcome, started)
+    _report(rollout, step, stage, outcome, started, carried=carried)
     rollout.store.save(rollout.state)
     return outcome
 
@@ -117,7 +119,7 @@ def _error(error: BaseException | None) -> Outcome:
     message = str(error) or type(error).__name__
     remedy = getattr(error, "remedy", "")
     result = CheckResult(
-        name="completed", verdict=Verdict.ERROR, message=message, seconds=0.0, expected=remedy
+        name="completed", verdict=Verdict.ERROR, message=message, seconds=0.0, remedy=remedy
     )
     return Outcome(verdict=Verdict.ERROR, summary=message, results=(result,))
 
@@ -137,7 +139,9 @@ def _record(rollout: Rollout, step: Step, outcome: Outcome, started: float) -> N
     state.steps = [one for one in state.steps if one.id != step.id] + [record]
 
 
-def _report(rollout: Rollout, step: Step, stage: Stage, outcome: Outcome, started: float) -> None:
+def _report(
+    rollout: Rollout, step: Step, stage: Stage, outcome: Outcome, started: float, *, carried: int
+) -> None:
     state = rollout.state
     expected = ["completed", *expected_cases(rollout, stage)]
     results = list(outcome.results)
@@ -164,6 +168,7 @@ def _report(rollout: Rollout, step: Step, stage: Stage, outcome: Outcome, starte
                 "candidate": state.candidate.deployment,
                 "weight": str(state.weight),
             },
+            situation=aftermath(state, outcome.verdict, carried),
         )
     except OSError as error:  # a report that cannot be written must not stop a rollout half way
         rollout.log(f"cannot write the report of {step.id}: {error}")

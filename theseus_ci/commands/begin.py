@@ -17,6 +17,7 @@ from theseus_ci.preflight.begin import prepare
 from theseus_ci.report.junit import write_report
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.lease import Lease
+from theseus_ci.rollout.situation import untouched
 from theseus_ci.rollout.state import State, StepRecord
 from theseus_ci.rollout.store import StateStore
 
@@ -146,7 +147,7 @@ def _report(session: Session, service: str, error: TheseusError | None, started:
         verdict=Verdict.ERROR if error else Verdict.PASS,
         message=message,
         seconds=session.clock.now() - started,
-        expected=error.remedy if error else "",
+        remedy=error.remedy if error else "",
     )
     try:
         write_report(
@@ -156,6 +157,7 @@ def _report(session: Session, service: str, error: TheseusError | None, started:
             results=[result],
             started=started,
             properties={},
+            situation=untouched(),
         )
     except OSError as error_of_file:
         session.console.log(f"cannot write the report: {error_of_file}")

@@ -188,8 +188,8 @@ def _record(state: State, step: str) -> StepRecord | None:
 
 
 def _remedy(record: StepRecord) -> tuple[str, ...]:
-    """What the error itself says there is to do; `runner` keeps it as what was expected."""
+    """What the error itself says there is to do."""
     if record.verdict is not Verdict.ERROR:
         return ()
-    told = (one.expected for one in record.results if one.name == "completed" and one.expected)
+    told = (one.remedy for one in record.results if one.remedy)
     return tuple(f"{text[0].upper()}{text[1:]}." for text in told)

@@ -138,6 +138,7 @@ def _check(result: CheckResult, evidence: str) -> Check:
         actual=result.actual,
         evidence=evidence or result.evidence,
         repeat=result.repeat,
+        remedy=result.remedy,
     )
 
 

@@ -55,6 +55,7 @@ def _parts(check: Check) -> list[Html]:
     for title, text in (
         ("Expected", check.expected),
         ("Actual", check.actual),
+        ("What to do", check.remedy),
         ("Evidence", check.evidence),
         ("To repeat it", check.repeat),
     ):

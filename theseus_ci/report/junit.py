@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from math import inf
 from pathlib import Path
+from types import MappingProxyType
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 import junit_xml
@@ -39,18 +40,20 @@ def write_report(
     skipped_reason: str = "",
     started: float,
     properties: Mapping[str, str],
+    situation: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write one suite, `theseus.<stage>`, to `path`, atomically.
 
     `expected_names` are the cases of every run of this stage: those without a result are reported
     as skipped, for `skipped_reason`. `started` is in seconds since the epoch. With neither results
-    nor names, the stage itself is the one case. Raises OSError.
+    nor names, the stage itself is the one case. `situation` stands in every failure: what it meant
+    for traffic, what came of it. Raises OSError.
     """
     classname = f"theseus.{service.replace('.', '-')}.{_class_of(stage)}"
     cases = _same_cases(stage, results, expected_names, skipped_reason)
     suite = junit_xml.TestSuite(
         f"theseus.{stage}",
-        [_case(result, classname) for result in cases],
+        [_case(result, classname, situation) for result in cases],
         timestamp=datetime.fromtimestamp(started, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S"),
         properties={_line(name): _line(value) for name, value in properties.items()},
     )
@@ -108,15 +111,15 @@ def _unique(results: Iterable[CheckResult]) -> Iterator[CheckResult]:
         yield msgspec.structs.replace(result, name=name)
 
 
-def _case(result: CheckResult, classname: str) -> junit_xml.TestCase:
+def _case(result: CheckResult, classname: str, situation: Mapping[str, str]) -> junit_xml.TestCase:
     case = junit_xml.TestCase(result.name, classname, _seconds(result))
     message = _line(result.message) or f"{result.verdict.value}, without a reason given"
     if result.verdict is Verdict.SKIPPED:
         case.add_skipped_info(message)
     elif result.verdict is Verdict.PASS:
-        case.stdout = cap(_text(result, passing=True), PASSING_LIMIT)
+        case.stdout = cap(_text(_passing_parts(result)), PASSING_LIMIT)
     else:
-        text = cap(_text(result, passing=False), FAILING_LIMIT) or message
+        text = cap(_text(_failing_parts(result, situation)), FAILING_LIMIT) or message
         add = case.add_failure_info if result.verdict is Verdict.FAIL else case.add_error_info
         add(message, text)
     return case
@@ -137,19 +140,39 @@ def _seconds(result: CheckResult) -> float:
     return seconds if 0 <= seconds < inf else 0.0
 
 
-def _text(result: CheckResult, *, passing: bool) -> str:
-    """What a person needs, in the order it is needed."""
-    parts = [sanitise(result.message).strip()]
-    for title, text in (
-        ("expected", result.expected),
-        ("actual", result.actual),
-        ("evidence", result.evidence),
-        ("to repeat it", "" if passing else result.repeat),
-    ):
+def _passing_parts(result: CheckResult) -> dict[str, str]:
+    return {
+        "": result.message,
+        "expected": result.expected,
+        "actual": result.actual,
+        "evidence": result.evidence,
+    }
+
+
+def _failing_parts(result: CheckResult, situation: Mapping[str, str]) -> dict[str, str]:
+    """What a person needs, in the order it is needed; evidence may be long, so it comes late."""
+    return {
+        "": result.message,
+        "expected": result.expected,
+        "actual": result.actual,
+        "what to do": result.remedy,
+        **situation,
+        "evidence": result.evidence,
+        "to repeat it": result.repeat,
+    }
+
+
+def _text(parts: Mapping[str, str]) -> str:
+    written = []
+    for title, text in parts.items():
         clean = sanitise(text).strip("\n")
-        if clean:
-            parts.append(f"{title}:\n{clean}" if "\n" in clean else f"{title}: {clean}")
-    return "\n\n".join(part for part in parts if part)
+        if not clean.strip():
+            continue
+        if not title:
+            written.append(clean.strip())
+        else:
+            written.append(f"{title}:\n{clean}" if "\n" in clean else f"{title}: {clean}")
+    return "\n\n".join(written)
 
 
 def _line(text: object) -> str:

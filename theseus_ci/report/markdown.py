@@ -73,6 +73,8 @@ def _failure(group: StepChecks, check: Check) -> str:
         lines.append(f"- expected: {_text(check.expected)}")
     if check.actual:
         lines.append(f"- actual: {_text(check.actual)}")
+    if check.remedy:
+        lines.append(f"- what to do: {_text(check.remedy)}")
     return "\n".join(lines)
 
 

@@ -48,6 +48,7 @@ class Check(msgspec.Struct, frozen=True):
     actual: str = ""
     evidence: str = ""
     repeat: str = ""
+    remedy: str = ""
 
 
 class StepChecks(msgspec.Struct, frozen=True):

@@ -29,21 +29,30 @@ def next_command(state: State | None) -> str:
     return "theseus-ci rollback"
 
 
-def split(state: State, weight: int) -> str:
-    """Where production traffic goes at this weight of the candidate."""
+def aftermath(state: State, verdict: Verdict, carried: int) -> dict[str, str]:
+    """Where traffic was when a step ended in `verdict`, what was done about it, what follows.
+
+    `carried` is the candidate's share at that moment, in percent; the state has what it is now.
+    """
+    return {
+        "production traffic then": _split(state, carried),
+        "what the rollout did": " ".join((_at_once(state, verdict, carried), _then(state))),
+    }
+
+
+def untouched() -> dict[str, str]:
+    """The same for a rollout that did not begin."""
+    return {
+        "production traffic then": "as before",
+        "what the rollout did": "Nothing: it did not begin, and there is nothing to put back.",
+    }
+
+
+def _split(state: State, weight: int) -> str:
     candidate = state.candidate.deployment
     if state.previous is None:
         return f"{weight} % on {candidate}, there is no previous version"
     return f"{100 - weight} % on {state.previous.deployment}, {weight} % on {candidate}"
-
-
-def aftermath(state: State, verdict: Verdict, carried: int) -> str:
-    """What the rollout did about a step that ended in `verdict`, and what comes then.
-
-    `carried` is the candidate's share, in percent, when the verdict was known; the state has what
-    it is now.
-    """
-    return " ".join((_at_once(state, verdict, carried), _then(state)))
 
 
 def _at_once(state: State, verdict: Verdict, carried: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from theseus_ci.errors import TheseusError
 from theseus_ci.ports import Cluster
-from theseus_ci.rollout.measured import undecided
 from theseus_ci.rollout.shares import candidate_share
 from theseus_ci.rollout.state import ENDED, PHASE_PROMOTED, State
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from theseus_ci.config.performance import Request
 from theseus_ci.errors import MeshUnobserved
 from theseus_ci.mesh import headers
 from theseus_ci.model import Outcome
+from theseus_ci.rollout import repeat
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.routes import observe_edit, secret
 from theseus_ci.stages.result import failed, passed
@@ -27,6 +29,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
             f"the mesh has the dark route, but the candidate does not answer: {error}",
             expected=f"{rollout.state.candidate.deployment} answers GET {rollout.view.path}",
             actual=str(error),
+            repeat=repeat.request(rollout, Request(path=rollout.view.path)),
         )
     entrypoints = ", ".join(rollout.config.all_entrypoints())
     return passed("candidate-answers", f"the candidate answers through {entrypoints}")

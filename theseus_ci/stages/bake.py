@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
 from theseus_ci.config.performance import ErrorRate, Performance, Request
-from theseus_ci.measure import SlicePair
+from theseus_ci.measure import BadAnswer, SlicePair
 from theseus_ci.model import Outcome
 from theseus_ci.quantities import Duration
+from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import replicas_for
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ground import require_subsets
@@ -25,6 +27,7 @@ from theseus_ci.stages.performance import load_target
 from theseus_ci.stages.result import failed, passed
 
 CASES = ("pods", "answers")
+MOST_SAMPLES = 5
 SLICE = 1  # requests to each version between two looks at the clock
 
 
@@ -34,10 +37,33 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     require_subsets(rollout)
     report_drift(rollout, secret(rollout))
     if problem is not None:
-        name, sentence = problem
-        return failed(name, f"{sentence}, {watch.waited:.0f} s into the bake")
+        return _failed(rollout, problem, f"{problem.sentence}, {watch.waited:.0f} s into the bake")
     return passed(
         "answers", f"{watch.requests} requests and all pods were fine for {args.duration}"
+    )
+
+
+class _Problem(NamedTuple):
+    """What is wrong with the candidate."""
+
+    case: str
+    sentence: str
+    expected: str
+    answers: tuple[BadAnswer, ...] = ()
+
+
+def _failed(rollout: Rollout, problem: _Problem, sentence: str) -> Outcome:
+    seen = (f"{one.request}: {one.status or one.kind} {one.text}" for one in problem.answers)
+    performance = rollout.config.performance
+    asked = performance.requests[0] if performance else Request(path=rollout.view.path)
+    by_pods = problem.case == "pods"
+    return failed(
+        problem.case,
+        sentence,
+        expected=problem.expected,
+        actual=problem.sentence,
+        evidence="\n".join(seen),
+        repeat=repeat.pods(rollout) if by_pods else repeat.request(rollout, asked),
     )
 
 
@@ -51,34 +77,39 @@ class _Watch:
         self._restarts = restarts_by_pod(self._pods())
         self._wanted = replicas_for(rollout, rollout.state.weight)
         self._looked = 0.0
+        self._bad: tuple[BadAnswer, ...] = ()
         self.requests = 0
 
     @property
     def waited(self) -> float:
         return self._rollout.clock.monotonic() - self._started
 
-    def answers(self) -> tuple[str, str] | None:
-        """Watch pods and answers; the case and the sentence of what is wrong, or None."""
+    def answers(self) -> _Problem | None:
+        """Watch pods and answers until the time is over or something is wrong."""
         rates = (self._rollout.config.performance or _NO_PERFORMANCE).error_rate
         judge: Callable[[SlicePair], str | None] = self._rollout.world.judge.watch(rates)
         for pair in self._pairs():
             self.requests += sum(len(one.latencies) for one in pair.slices)
             alarm = judge(pair)
+            candidate = pair.of("candidate")
+            if candidate is not None:
+                self._bad = (*self._bad, *candidate.samples)[-MOST_SAMPLES:]
             if alarm is not None:
-                return "answers", alarm
+                expected = f"at most {rates.acceptable} of the requests fail, and no row of them"
+                return _Problem("answers", alarm, expected, self._bad)
             problem = self._look()
-            if problem:
-                return "pods", problem
+            if problem is not None:
+                return problem
             if self.waited >= self._seconds:
                 return None
         return None
 
-    def pods_only(self) -> tuple[str, str] | None:
+    def pods_only(self) -> _Problem | None:
         """Watch the pods alone: there is no entrypoint for answers."""
         while self.waited < self._seconds:
             problem = self._look()
-            if problem:
-                return "pods", problem
+            if problem is not None:
+                return problem
             self._rollout.clock.pause(min(1.0, max(0.0, self._seconds - self.waited)))
         return None
 
@@ -97,25 +128,28 @@ class _Watch:
             load_target(rollout), load, seed=1, stopped=rollout.world.stopped, slice_size=SLICE
         )
 
-    def _look(self) -> str:
-        """What is wrong with the candidate's pods; "" when nothing is."""
+    def _look(self) -> _Problem | None:
+        """What is wrong with the candidate's pods, looked at once a second."""
         rollout = self._rollout
         rollout.alive()
         left = max(0.0, self._seconds - self.waited)
         rollout.world.progress(f"baking, {left:.0f} s left, {self.requests} requests fine")
         if self.waited - self._looked < LOOK_SECONDS:
-            return ""
+            return None
         self._looked = self.waited
         pods = self._pods()
+        expected = f"{self._wanted} ready pods, and no restart"
         for name, count in restarts_by_pod(pods).items():
             if count > self._restarts.get(name, 0):
-                return f"pod {name} has restarted: {first_problem(pods) or 'it crashed'}"
+                why = first_problem(pods) or "it crashed"
+                return _Problem("pods", f"pod {name} has restarted: {why}", expected)
         deployment = rollout.editor.read(rollout.deployment(rollout.state.candidate.deployment))
         ready = ready_replicas(deployment)
         if ready < self._wanted:
             why = first_problem(pods) or "no pod says why"
-            return f"only {ready} of {self._wanted} pods are ready: {why}"
-        return ""
+            sentence = f"only {ready} of {self._wanted} pods are ready: {why}"
+            return _Problem("pods", sentence, expected)
+        return None
 
     def _pods(self) -> list[dict[str, object]]:
         state = self._rollout.state

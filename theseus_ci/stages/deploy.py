@@ -6,6 +6,7 @@ import argparse
 import copy
 
 from theseus_ci.model import Object, Outcome
+from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.editor import ref_of
@@ -31,7 +32,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
             f"{state.candidate.deployment} does not start: {readiness.problem}",
             expected=f"{replicas} ready pods within {rollout.config.waits.ready}",
             actual=readiness.problem,
-            repeat=f"kubectl -n {state.namespace} describe deployment {state.candidate.deployment}",
+            repeat=repeat.pods(rollout),
         )
     return passed("ready", f"{state.candidate.deployment} has {readiness.ready} ready pods")
 

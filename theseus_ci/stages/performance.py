@@ -13,8 +13,8 @@ from theseus_ci.config.performance import Performance
 from theseus_ci.errors import ConfigError, NoData
 from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair
 from theseus_ci.mesh import headers
-from theseus_ci.model import Outcome
-from theseus_ci.rollout import load_job
+from theseus_ci.model import CheckResult, Outcome, Verdict
+from theseus_ci.rollout import load_job, repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.measured import keep_first_run
@@ -65,8 +65,24 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     return Outcome(
         verdict=judgement.verdict,
         summary=judgement.sentence,
-        results=tuple(rollout.world.judge.results(judgement)),
+        results=tuple(
+            _repeatable(rollout, performance, result)
+            for result in rollout.world.judge.results(judgement)
+        ),
     )
+
+
+def _repeatable(rollout: Rollout, performance: Performance, result: CheckResult) -> CheckResult:
+    """What went wrong with the request that shows it."""
+    if result.verdict not in (Verdict.FAIL, Verdict.ERROR):
+        return result
+    command = next(
+        (step.command for step in rollout.state.plan.steps if step.id == rollout.editor.step),
+        ("performance", "--compare"),
+    )
+    again = f"theseus-ci {' '.join(command)} --step {rollout.editor.step} --again"
+    asked = repeat.request(rollout, performance.requests[0])
+    return msgspec.structs.replace(result, repeat=f"{again}\n{asked}")
 
 
 def _equal_strength(rollout: Rollout) -> Outcome | None:
@@ -85,7 +101,7 @@ def _equal_strength(rollout: Rollout) -> Outcome | None:
         f"{state.candidate.deployment} cannot be measured at equal strength: {readiness.problem}",
         expected=f"{replicas} ready pods within {rollout.config.waits.ready}",
         actual=readiness.problem,
-        repeat=f"kubectl -n {state.namespace} describe deployment {state.candidate.deployment}",
+        repeat=repeat.pods(rollout),
     )
 
 

@@ -16,10 +16,26 @@ def skipped(name: str, reason: str) -> Outcome:
 
 
 def failed(
-    name: str, summary: str, *, expected: str = "", actual: str = "", repeat: str = ""
+    name: str,
+    summary: str,
+    *,
+    expected: str = "",
+    actual: str = "",
+    evidence: str = "",
+    repeat: str = "",
 ) -> Outcome:
     """The release is bad."""
-    return _one(name, Verdict.FAIL, summary, expected, actual, repeat)
+    result = CheckResult(
+        name=name,
+        verdict=Verdict.FAIL,
+        message=summary,
+        seconds=0.0,
+        expected=expected,
+        actual=actual,
+        evidence=evidence,
+        repeat=repeat,
+    )
+    return Outcome(verdict=Verdict.FAIL, summary=summary, results=(result,))
 
 
 def of_results(results: list[CheckResult], good: str) -> Outcome:
@@ -40,21 +56,6 @@ def of_results(results: list[CheckResult], good: str) -> Outcome:
     return Outcome(verdict=verdict, summary=summary, results=tuple(results))
 
 
-def _one(
-    name: str,
-    verdict: Verdict,
-    message: str,
-    expected: str = "",
-    actual: str = "",
-    repeat: str = "",
-) -> Outcome:
-    result = CheckResult(
-        name=name,
-        verdict=verdict,
-        message=message,
-        seconds=0.0,
-        expected=expected,
-        actual=actual,
-        repeat=repeat,
-    )
+def _one(name: str, verdict: Verdict, message: str) -> Outcome:
+    result = CheckResult(name=name, verdict=verdict, message=message, seconds=0.0)
     return Outcome(verdict=verdict, summary=message, results=(result,))

@@ -7,6 +7,7 @@ import argparse
 from theseus_ci.errors import UsageError
 from theseus_ci.mesh import headers
 from theseus_ci.model import Outcome
+from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.routes import edit_routes, report_drift, secret
@@ -29,7 +30,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
             f"{state.candidate.deployment} cannot carry {args.weight} %: {readiness.problem}",
             expected=f"{replicas} ready pods within {rollout.config.waits.ready}",
             actual=readiness.problem,
-            repeat=f"kubectl -n {state.namespace} describe deployment {state.candidate.deployment}",
+            repeat=repeat.pods(rollout),
         )
     if rollout.view.can_observe:
         rollout.view.await_version(value, headers.TO_CANDIDATE)
