@@ -181,6 +181,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     intervals: dict[str, tuple[float, float]]  # seconds, in which the true quantile lies (99 %)
     histogram: tuple[tuple[float, int], ...]  # upper edge in seconds, count; edges grow by ratio
     samples: tuple[BadAnswer, ...] = ()
+    course: tuple[float, ...] = ()  # seconds: p95 of one slice after the other, or of a few
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -61,6 +61,7 @@ def _series(label: str, measured: Measurement) -> Series:
         intervals=tuple(
             measured.intervals[name] for name, _ in ordered if name in measured.intervals
         ),
+        course=measured.course,
     )
 
 

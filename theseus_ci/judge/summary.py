@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from theseus_ci.config.performance import Performance
 from theseus_ci.measure import QUANTILES, BadAnswer, LoadRun, Measurement, Slice, Version
@@ -11,6 +12,7 @@ from theseus_ci.measure import QUANTILES, BadAnswer, LoadRun, Measurement, Slice
 _Z = 2.576  # of a 99 % interval
 _BINS_PER_DECADE = 20
 _MOST_SAMPLES = 5
+_MOST_POINTS = 150
 
 
 def quantile(ordered: list[float] | list[int], q: float) -> float:
@@ -64,12 +66,14 @@ def _timeliness(error: float, performance: Performance) -> str:
 def summarise(version: Version, slices: Iterable[Slice]) -> Measurement:
     """One version's slices as figures. Quantiles are absent when no request was answered."""
     latencies: list[int] = []
+    by_slice: list[list[int]] = []
     errors: dict[str, int] = {}
     samples: list[BadAnswer] = []
     requests = 0
     for one in slices:
         requests += len(one.latencies)
-        latencies.extend(one.judged())
+        by_slice.append(one.judged())
+        latencies.extend(by_slice[-1])
         for kind, count in one.errors().items():
             errors[kind] = errors.get(kind, 0) + count
         samples.extend(one.samples)
@@ -83,7 +87,18 @@ def summarise(version: Version, slices: Iterable[Slice]) -> Measurement:
         intervals={k: _interval(latencies, q) for k, q in QUANTILES.items() if latencies},
         histogram=_histogram(latencies),
         samples=tuple(samples[:_MOST_SAMPLES]),
+        course=tuple(_course(by_slice)),
     )
+
+
+def _course(by_slice: list[list[int]]) -> Iterator[float]:
+    """The p95 of each slice, seconds; of several together where there are more than a picture
+    can show. A slice without an answer has none."""
+    together = math.ceil(len(by_slice) / _MOST_POINTS)
+    for first in range(0, len(by_slice), max(1, together)):
+        values = sorted(itertools.chain.from_iterable(by_slice[first : first + together]))
+        if values:
+            yield quantile(values, QUANTILES["p95"]) / 1e6
 
 
 def _interval(ordered: list[int], q: float) -> tuple[float, float]:

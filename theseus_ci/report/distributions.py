@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 
+from theseus_ci.report.course import course_height, course_words, draw_course
 from theseus_ci.report.figures import latency
 from theseus_ci.report.page_model import Histogram, LatencyRun, Series
 from theseus_ci.report.svg import VARIANTS, Drawing, Picture, Variant, shortened
@@ -37,7 +38,7 @@ def _alt(series: Sequence[Series]) -> str:
     ]
     return (
         f"Distribution of latencies, share of requests over time to answer. {'. '.join(told)}. "
-        "The table below compares the quantiles."
+        f"{course_words(series)}The table below compares the quantiles."
     )
 
 
@@ -54,8 +55,9 @@ class _Plot:
         self.right = 14.0 if variant.narrow else 24.0
         self.floor = _TOP + _PLOT
         self.strips = self.floor + 40
+        self.end = self.strips + _STRIP * len(series)
         width = 358.0 if variant.narrow else 960.0
-        self.drawing = Drawing(width, self.strips + _STRIP * len(series) + 6, variant.palette)
+        self.drawing = Drawing(width, self.end + 6 + course_height(series), variant.palette)
         self.most = max(_share(count, one) for one in series for _, count in one.histogram)
 
     def colour(self, number: int) -> str:
@@ -79,6 +81,8 @@ class _Plot:
             self.drawing.curve(outline, self.colour(number), 2)
         for number, one in enumerate(self.series):
             self._quantiles(one, self.colour(number), self.strips + _STRIP * number)
+        colours = [self.colour(number) for number in range(len(self.series))]
+        draw_course(self.drawing, self.series, colours, self.end + 6, (self.left, self.right))
         return self.drawing
 
     def _axes(self) -> None:
@@ -98,10 +102,9 @@ class _Plot:
             draw.line(self.left, y, draw.width - self.right, y, colours.grid)
             label = f"{number * step * 100:g} %"
             draw.text(self.left - 6, y + 4, label, colours.muted, size=self.size - 1, anchor="end")
-        bottom = self.strips + _STRIP * len(self.series)
         for seconds in self._ticks():
             x = self.x(seconds)
-            draw.line(x, _TOP, x, bottom, colours.grid)
+            draw.line(x, _TOP, x, self.end, colours.grid)
             draw.text(
                 x,
                 self.floor + 18,

@@ -67,6 +67,7 @@ class Series(msgspec.Struct, frozen=True):
     histogram: Histogram
     quantiles: tuple[tuple[str, float], ...]  # name and seconds, ascending
     intervals: tuple[tuple[float, float], ...]  # of each quantile, seconds
+    course: tuple[float, ...] = ()  # p95 of one slice after the other, seconds
 
 
 class QuantileRow(msgspec.Struct, frozen=True):

@@ -104,9 +104,9 @@ class Drawing:
         """A straight line."""
         self._add("line", x1=x1, y1=y1, x2=x2, y2=y2, stroke=stroke, stroke_width=width)
 
-    def circle(self, x: float, y: float, radius: float, fill: str) -> None:
+    def circle(self, x: float, y: float, radius: float, fill: str, opacity: float = 1) -> None:
         """A filled circle."""
-        self._add("circle", cx=x, cy=y, r=radius, fill=fill)
+        self._add("circle", cx=x, cy=y, r=radius, fill=fill, fill_opacity=opacity)
 
     def area(self, points: list[tuple[float, float]], fill: str, opacity: float) -> None:
         """A filled outline."""
