@@ -24,6 +24,8 @@ from pathlib import Path
 import msgspec
 
 from bench.table import markdown
+from theseus_ci.plan import Plan
+from theseus_ci.rollout.state import Ref, Routes, State, Subset, Version, encode
 
 _RUNS = 15
 _DOCUMENT = """\
@@ -64,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "theseus.yaml").write_text(_DOCUMENT, encoding="utf-8")
         (Path(folder) / "reviews-v2.yaml").write_text(_MANIFEST, encoding="utf-8")
+        (Path(folder) / "theseus-state.json").write_bytes(encode(_state()))
         if chosen.cluster:
             with _sandbox(Path(folder)) as kubeconfig:
                 times = _measure(
@@ -75,6 +78,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _state() -> State:
+    """A rollout that has just begun: what `report` reads without asking a cluster."""
+    rule = Ref(kind="DestinationRule", namespace="bookinfo", name="reviews")
+    return State(
+        theseus="bench",
+        rollout="reviews-bench",
+        service="reviews",
+        namespace="bookinfo",
+        holder="bench",
+        started=1_700_000_000.0,
+        config={},
+        plan=Plan(flow="bench", title="Bench", has_previous=False, steps=()),
+        previous=None,
+        candidate=Version(deployment="reviews-v2", label="v2", pod_labels={"app": "reviews"}),
+        before=None,
+        wanted_replicas=1,
+        routes=Routes(
+            virtual_services=(),
+            destination_rule=rule,
+            created=(),
+            previous=None,
+            candidate=Subset(name="v2", labels={"version": "v2"}, owned=True),
+        ),
+    )
+
+
 def _without_cluster() -> list[Command]:
     theseus = _beside("theseus-ci")
     return [
@@ -83,7 +112,7 @@ def _without_cluster() -> list[Command]:
         Command(name="theseus-ci --help", words=(theseus, "--help"), target=0.04),
         Command(name="theseus-ci --version", words=(theseus, "--version"), target=0.04),
         Command(name="theseus-ci begin --help", words=(theseus, "begin", "--help"), target=0.04),
-        Command(name="theseus-ci report", words=(theseus, "report"), codes=(0, 2, 3), target=0.08),
+        Command(name="theseus-ci report", words=(theseus, "report"), target=0.08),
     ]
 
 

@@ -182,6 +182,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     histogram: tuple[tuple[float, int], ...]  # upper edge in seconds, count; edges grow by ratio
     samples: tuple[BadAnswer, ...] = ()
     course: tuple[float, ...] = ()  # seconds: p95 of one slice after the other, or of a few
+    origin: str = ""  # which measurement this is, in words, where it is of an earlier rollout
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -192,6 +193,19 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     rollout: str
     source: str  # where it was found, such as a build's URL
     versions: dict[Version, Measurement]
+
+
+def read_anchor(path: Path, service: str) -> tuple[Measurement, str]:
+    """What the last promoted release of `service` measured, and where that was found.
+
+    Raises StateError, naming the file.
+    """
+    candidate = read_baseline(path, service=service).get("candidate")
+    if candidate is None:
+        raise StateError(f"{path} holds no measurement of the version that was promoted")
+    source = msgspec.json.decode(path.read_bytes(), type=Baseline).source
+    anchor = msgspec.structs.replace(candidate, origin="the last promoted release", course=())
+    return anchor, source
 
 
 def read_baseline(path: Path, *, service: str = "") -> dict[str, Measurement]:

@@ -74,17 +74,30 @@ def test_a_failure_tells_everything_in_order(tmp_path: Path) -> None:
             actual="status 503",
             evidence="> GET /\n< 503",
             repeat="curl http://127.0.0.1/",
+            remedy="look at its log",
             details={"status": 503, "p95": 0.5},
         ),
+        situation={"production traffic then": "50 % on a", "what the rollout did": "Nothing."},
     )
     assert case.message == "expected status 200, got status 503"
     assert case.details == (
         "expected status 200,\n got status 503\n\n"
         "expected: status 200\n\nactual: status 503\n\n"
+        "what to do: look at its log\n\n"
+        "production traffic then: 50 % on a\n\nwhat the rollout did: Nothing.\n\n"
         "evidence:\n> GET /\n< 503\n\n"
         "to repeat it: curl http://127.0.0.1/"
     )
     assert case.properties == {"status": "503", "p95": "0.5"}
+
+
+def test_a_check_that_passed_says_nothing_of_what_others_meant(tmp_path: Path) -> None:
+    situation = {"production traffic then": "50 % on a"}
+    passing, failing = report(
+        tmp_path, result("a"), result("b", Verdict.ERROR), situation=situation
+    )
+    assert "production traffic" not in passing.stdout
+    assert "production traffic then: 50 % on a" in failing.details
 
 
 def test_time_is_what_is_charted(tmp_path: Path) -> None:

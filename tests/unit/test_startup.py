@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.report import rollouts
 from theseus_ci.arguments.catalogue import COMMANDS, STAGES
+from theseus_ci.rollout.state import encode
 
 SLOW_PARTS_OF_PYTHON = {"asyncio", "ssl", "http.client", "subprocess", "logging", "inspect"}
+SLOW_PARTS_FOR_A_REPORT = SLOW_PARTS_OF_PYTHON - {"inspect"}  # of which typing makes use
 PROGRAM = """\
 import sys
 before = set(sys.modules)
@@ -56,3 +59,12 @@ def test_help_needs_nothing_but_python(command: str, tmp_path: Path) -> None:
     assert f"theseus-ci {command}" in shown.partition("example")[2]
     assert not of_others(modules)
     assert not modules & SLOW_PARTS_OF_PYTHON
+
+
+def test_a_report_needs_neither_cluster_nor_mesh(tmp_path: Path) -> None:
+    (tmp_path / "theseus-state.json").write_bytes(encode(rollouts.too_slow()))
+    shown, code, modules = imported(tmp_path, "report")
+    assert (shown.strip(), code) == ("reports/html/index.html", "0")
+    assert of_others(modules) <= {"msgspec", "typing_extensions"}  # which msgspec takes if it can
+    assert not modules & SLOW_PARTS_FOR_A_REPORT
+    assert not [name for name in modules if name.startswith("theseus_ci.mesh")]

@@ -19,6 +19,7 @@ OVERRIDES = {
     "entrypoint": "entrypoint",
     "host": "host",
     "flow": "flow",
+    "anchor": "performance.anchor",
 }
 
 
@@ -57,13 +58,13 @@ def add_config(parser: argparse.ArgumentParser, *, overrides: bool) -> None:
     )
     if not overrides:
         return
-    for name in OVERRIDES:
+    for name, key in OVERRIDES.items():
         variable = f"THESEUS_{name.upper()}"
         group.add_argument(
             f"--{name}",
             default=None,
             metavar="VALUE",
-            help=f"instead of `{name}:` in the file (or ${variable})",
+            help=f"instead of `{key}:` in the file (or ${variable})",
         )
 
 

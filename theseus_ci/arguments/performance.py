@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 DESCRIPTION = """\
 Sends the requests of theseus.yaml at the given rate, in slices to the previous version and to the
@@ -17,3 +18,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--baseline", action="store_true", help="the first run of this rollout")
     mode.add_argument("--compare", action="store_true", help="a later run")
+    parser.add_argument(
+        "--anchor",
+        type=Path,
+        metavar="FILE",
+        help="of `theseus-ci jenkins baseline`: from now on, the last promoted release stands in "
+        "place of this rollout's first run",
+    )

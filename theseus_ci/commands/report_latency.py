@@ -31,13 +31,14 @@ def _run(state: State, step: str, title: str, judgement: Judgement) -> LatencyRu
     previous = state.previous.deployment if state.previous else ""
     candidate = state.candidate.deployment
     series = [_series(candidate, judgement.candidate)]
-    anchor = state.baseline.get("candidate")
+    anchor = state.first_run
+    first_run = (anchor.origin if anchor else "") or "its first run"
     if judgement.previous is not None:
         series.insert(0, _series(previous, judgement.previous))
     elif anchor is not None and judgement.anchors:
-        series.insert(0, _series(f"{candidate}, first run", anchor))
+        series.insert(0, _series(first_run, anchor))
     beside = [_row(effect, f"{previous} beside it", judgement) for effect in judgement.latency]
-    before = [_row(effect, "its first run", judgement) for effect in judgement.anchors]
+    before = [_row(effect, first_run, judgement) for effect in judgement.anchors]
     return LatencyRun(
         step=step,
         title=title,

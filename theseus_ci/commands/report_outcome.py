@@ -125,7 +125,7 @@ def _standing(state: State, failed: StepRecord) -> Outcome:
             title=f"{state.candidate.deployment}: {failed.id} could not decide",
             sentence=f"{failed.id} could not decide, and a person must; {_traffic(state)}.",
             next=("Read the figures below, then accept the candidate or take it back:",),
-            command=traffic.next_command(state),
+            command=next_command(state),
         )
     return Outcome(
         tone=Tone.BAD if bad else Tone.DOUBT,

@@ -143,6 +143,8 @@ DOCS: dict[str, str] = {
     "Performance.tolerance": "How much slower than the previous version is fine: one percentage, "
     "or one per quantile.",
     "Performance.anchorTolerance": "How much slower than the first run of this rollout is fine.",
+    "Performance.anchor": "A file of `theseus-ci jenkins baseline`: the last promoted release then "
+    "stands in place of the first run. Relative to this file; begin reads it.",
     "Performance.errorRate": "Which shares of failed requests are fine, and which are not.",
     "Performance.minDuration": "No pass earlier: rare pauses need time to show.",
     "Performance.maxDuration": "The longest run.",

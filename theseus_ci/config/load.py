@@ -32,6 +32,7 @@ FILES: tuple[tuple[str | None, ...], ...] = (
     ("performance", "driver", "k6"),
     ("performance", "driver", "wrk"),
     ("performance", "driver", "hey"),
+    ("performance", "anchor"),
 )
 """Where a path may stand that is relative to the configuration's folder; None is any index."""
 

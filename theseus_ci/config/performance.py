@@ -82,6 +82,7 @@ class Performance(_Part, frozen=True):
     expect_status: int | str | tuple[int | str, ...] | None = None  # default: below 500
     tolerance: Tolerance | str | None = None  # one percentage sets all three
     anchor_tolerance: Percentage = Percentage(0.30)  # against the first run of this rollout
+    anchor: str | None = None  # a baseline's file, in place of that first run
     error_rate: ErrorRate = ErrorRate()
     min_duration: Duration = Duration(0)  # no PASS earlier: rare pauses need time to show
     max_duration: Duration = Duration(600)

@@ -54,6 +54,7 @@ def missing_files(config: Config) -> Iterator[Problem]:
         driver = config.performance.driver
         if driver is not None:
             yield from _missing(f"performance.driver.{driver.tool}", driver.script)
+        yield from _missing("performance.anchor", config.performance.anchor)
 
 
 def _missing_tls(at: str, tls: smoke.Tls) -> Iterator[Problem]:

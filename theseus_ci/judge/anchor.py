@@ -28,7 +28,7 @@ def compare_with_anchor(
         if ratio > 1 + tolerance:
             finding = Finding.FAIL if low > 1 + tolerance else Finding.INCONCLUSIVE
         sentence = ratio_sentence(
-            f"{name} against the first run",
+            f"{name} against {anchor.origin or 'the first run'}",
             ratio,
             (low, high),
             tolerance=tolerance,

@@ -15,6 +15,7 @@ from theseus_ci.config.types import Config
 from theseus_ci.errors import Refused
 from theseus_ci.flow import build_plan, load_flow
 from theseus_ci.manifest import wanted_replicas
+from theseus_ci.measure import Measurement, read_anchor
 from theseus_ci.mesh.choose import Choice, choose_sides
 from theseus_ci.mesh.destination_rule import is_for
 from theseus_ci.mesh.policy import effective_traffic_policy, rule_to_edit
@@ -79,6 +80,7 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
     choice = _choose(host, virtual_services, rules, previous, planned, running)
     refuse_bad_routes(config, found, rules, planned)
     plan = build_plan(load_flow(config.flow, folder), config, has_previous=previous is not None)
+    anchor, notes = _anchor(config)
     return State(
         theseus=__version__,
         rollout=_new_id(config.service),
@@ -102,7 +104,8 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
         and candidates.selectors_overlap(previous.deployment, planned),
         routes=_routes(config, host, service, virtual_services, rules, own_rules, choice),
         previous_routed=True,
-        notes=[*warnings(found), *_doubts(config)],
+        anchor=anchor,
+        notes=[*warnings(found), *_doubts(config), *notes],
         touches=tuple(
             ref_of(obj)
             for obj in (
@@ -120,6 +123,15 @@ def _doubts(config: Config) -> Iterator[str]:
     if config.performance is not None:
         for key, message in performance.warnings(config.performance):
             yield f"theseus.yaml: performance.{key}: {message}"
+
+
+def _anchor(config: Config) -> tuple[Measurement | None, list[str]]:
+    """The last promoted release's measurement, where the configuration names one, and a note."""
+    path = config.performance.anchor if config.performance is not None else None
+    if path is None:
+        return None, []
+    anchor, source = read_anchor(Path(path).expanduser(), config.service)
+    return anchor, [f"latencies are held against those of the last promoted release: {source}"]
 
 
 def _choose(

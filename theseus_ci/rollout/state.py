@@ -159,7 +159,8 @@ class State(msgspec.Struct, rename="camel", kw_only=True):
     created: list[Ref] = []  # objects it has created, besides routes
     steps: list[StepRecord] = []
     journal: list[JournalEntry] = []
-    baseline: dict[str, Measurement] = {}
+    baseline: dict[str, Measurement] = {}  # this rollout's first run
+    anchor: Measurement | None = None  # an earlier rollout's, in place of it
     judgements: dict[str, Judgement] = {}  # by step, the last of each; for the report
     gates: list[GateAnswer] = []  # answers, in the order they came
     notes: list[str] = []  # drift and other facts people should know
@@ -167,6 +168,12 @@ class State(msgspec.Struct, rename="camel", kw_only=True):
     def done(self) -> set[str]:
         """Ids of the steps that have passed or were skipped."""
         return {step.id for step in self.steps if step.verdict in (Verdict.PASS, Verdict.SKIPPED)}
+
+    @property
+    def first_run(self) -> Measurement | None:
+        """What later measurements of the candidate are held against, besides the previous
+        version."""
+        return self.anchor or self.baseline.get("candidate")
 
 
 def encode(state: State) -> bytes:

@@ -11,7 +11,7 @@ import msgspec
 from theseus_ci.config.load import require_variables
 from theseus_ci.config.performance import Performance
 from theseus_ci.errors import ConfigError, NoData
-from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair
+from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair, read_anchor
 from theseus_ci.mesh import headers
 from theseus_ci.model import CheckResult, Outcome, Verdict
 from theseus_ci.rollout import load_job, repeat
@@ -35,6 +35,9 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         return skipped("load-valid", "theseus.yaml has no performance section")
     require_variables(performance, "theseus.yaml: performance")
     state.judgements.pop(rollout.editor.step, None)
+    if args.anchor is not None:
+        state.anchor, source = read_anchor(args.anchor, state.service)
+        rollout.note(f"latencies are held against those of the last promoted release: {source}")
     weak = _equal_strength(rollout)
     if weak is not None:
         return weak
@@ -49,17 +52,18 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         else f"measuring by {performance.driver.tool}, at most {performance.max_duration}"
     )
     watched = _watched(rollout, pairs)
-    if args.baseline:
+    if args.baseline and state.anchor is None:
         judgement = rollout.world.judge.baseline(watched, performance)
-        keep_first_run(state, _without_samples(judgement))
     else:
-        anchor = state.baseline.get("candidate")
+        anchor = state.first_run
         if anchor is None and len(target.arms) == 1:
             raise NoData(
                 "there is no first run to compare with, and no previous version beside it",
                 remedy="theseus-ci performance --baseline first",
             )
         judgement = rollout.world.judge.compare(watched, performance, anchor)
+    if args.baseline:
+        keep_first_run(state, _without_samples(judgement))
     rollout.clock.check()
     state.judgements[rollout.editor.step] = _without_samples(judgement)
     return Outcome(
