@@ -208,7 +208,7 @@ def unknown() -> State:
         verdict=Verdict.ERROR,
         message="the API server does not answer",
         seconds=0.0,
-        expected="see whether it runs",
+        remedy="see whether it runs",
     )
     bad = record(
         "shift-half", 3, verdict=Verdict.ERROR, summary=ended.message, results=(ended,), weight=50
@@ -231,7 +231,7 @@ def stuck() -> State:
         verdict=Verdict.ERROR,
         message="2 pods of web-v1 are not ready",
         seconds=0.0,
-        expected="mend that",
+        remedy="mend that",
     )
     bad = record("rollback", 5, verdict=Verdict.ERROR, summary=ended.message, results=(ended,))
     steps = [*too_slow().steps[:-1], bad]
