@@ -36,7 +36,7 @@ def _run(state: State, step: str, title: str, judgement: Judgement) -> LatencyRu
     if judgement.previous is not None:
         series.insert(0, _series(previous, judgement.previous))
     elif anchor is not None and judgement.anchors:
-        series.insert(0, _series(first_run, anchor))
+        series.insert(0, _series(anchor.origin or f"{candidate}, first run", anchor))
     beside = [_row(effect, f"{previous} beside it", judgement) for effect in judgement.latency]
     before = [_row(effect, first_run, judgement) for effect in judgement.anchors]
     return LatencyRun(

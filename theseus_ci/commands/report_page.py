@@ -21,7 +21,7 @@ from theseus_ci.rollout.state import ENDED, GateAnswer, State, StepRecord
 def page_of(state: State, evidence: Evidence) -> Page:
     """The page of a rollout, as far as it has come."""
     outcome = report_outcome.outcome(state)
-    ended = last_moment(state)
+    started, ended = _first_moment(state), last_moment(state)
     return Page(
         service=f"{state.namespace}/{state.service}",
         title=outcome.title,
@@ -31,9 +31,9 @@ def page_of(state: State, evidence: Evidence) -> Page:
         next_command=outcome.command,
         previous=state.previous.deployment if state.previous else "",
         candidate=state.candidate.deployment,
-        facts=_facts(state, ended),
-        started=state.started,
-        seconds=ended - state.started,
+        facts=_facts(state, started, ended),
+        started=started,
+        seconds=ended - started,
         steps=tuple(_steps(state)),
         runs=report_latency.runs(state),
         checks=tuple(_checks(state, evidence)),
@@ -50,6 +50,11 @@ def page_of(state: State, evidence: Evidence) -> Page:
     )
 
 
+def _first_moment(state: State) -> float:
+    """When begin began: the state is made only after it has looked at everything."""
+    return min([state.started] + [record.started for record in state.steps])
+
+
 def last_moment(state: State) -> float:
     """When the state last heard of the rollout, seconds since the epoch."""
     return max(
@@ -59,15 +64,15 @@ def last_moment(state: State) -> float:
     )
 
 
-def _facts(state: State, ended: float) -> tuple[tuple[str, str], ...]:
+def _facts(state: State, started: float, ended: float) -> tuple[tuple[str, str], ...]:
     previous = state.previous
     return (
         ("Candidate", _version(state.candidate.deployment, state.candidate.label)),
         ("Previous version", _version(previous.deployment, previous.label) if previous else "none"),
         ("Rollout", state.rollout),
         ("Flow", f"{state.plan.flow}: {state.plan.title}"),
-        ("Started", moment(state.started)),
-        ("Took" if state.phase in ENDED else "Took so far", duration(ended - state.started)),
+        ("Started", moment(started)),
+        ("Took" if state.phase in ENDED else "Took so far", duration(ended - started)),
         ("Run by", state.holder),
         ("theseus-ci", state.theseus),
     )

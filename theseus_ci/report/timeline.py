@@ -10,6 +10,7 @@ from theseus_ci.report.page_model import StepRow
 from theseus_ci.report.svg import VARIANTS, Drawing, Picture, Variant, shortened
 
 MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.ERROR: "!", Verdict.SKIPPED: "–"}
+WEAK = "≈"
 _ROW = 22.0
 _WEIGHTS = 96.0  # height of the upper part
 _TOP = 34.0
@@ -117,10 +118,11 @@ class _Timeline:
     def _bar(self, step: StepRow, top: float) -> None:
         assert step.verdict is not None
         draw, colours = self.drawing, self.colours
-        colour = colours.of(step.verdict)
+        colour = colours.doubt if step.weak else colours.of(step.verdict)
         base = top + _ROW / 2 + 4
         bad = step.verdict in (Verdict.FAIL, Verdict.ERROR)
-        draw.text(12, base, MARKS[step.verdict], colour, size=self.size, bold=True)
+        mark = WEAK if step.weak else MARKS[step.verdict]
+        draw.text(12, base, mark, colour, size=self.size, bold=True)
         label = shortened(step.id, self.left - 34, self.size)
         draw.text(28, base, label, colour if bad else colours.ink, size=self.size, bold=bad)
         start, end = self.x(step.started), self.x(step.started + step.seconds)
