@@ -17,6 +17,7 @@ _TITLE = 30.0  # of it
 _FOOT = 24.0
 _LOGARITHMIC = 8.0  # from this ratio of the slowest to the fastest slice on
 _FEW = 3
+_LABELS = 58.0  # room for a latency beside the axis
 
 
 def course_height(series: Sequence[Series]) -> float:
@@ -46,7 +47,7 @@ def draw_course(
     """Draw a point per slice, in the order they were measured; nothing where there are few."""
     if not _points(series):
         return
-    left, right = margins[0], drawing.width - margins[1]
+    left, right = max(margins[0], _LABELS), drawing.width - margins[1]
     scale = _Scale(series, top + _TITLE, top + _HEIGHT - _FOOT)
     narrow = drawing.width < 500
     size = 11.0 if narrow else 12.5
