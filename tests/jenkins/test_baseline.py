@@ -12,7 +12,7 @@ from tests.jenkins.conftest import Run
 from tests.jenkins.jobs import JOB_CLASS, Build, Frame, Item
 from tests.jenkins.stand_in import StandIn
 from theseus_ci.errors import StateError
-from theseus_ci.measure import read_baseline
+from theseus_ci.measure import read_anchor, read_baseline
 
 
 def measured(version: str, p50: float) -> dict[str, Any]:
@@ -76,6 +76,18 @@ def test_the_newest_promoted_build_counts(jenkins: StandIn, run: Run, tmp_path: 
         f"{jenkins.url}job/team/job/app/2/"
     )
     assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".b")] == []
+
+
+def test_what_was_fetched_is_an_anchor(jenkins: StandIn, run: Run, tmp_path: Path) -> None:
+    """What `performance.anchor` and `performance --anchor` take."""
+    job(jenkins, build(1, "SUCCESS", a__=state("promoted", 0.010)))
+    run("baseline", "team/app", "--output", "b.json")
+    anchor, source = read_anchor(tmp_path / "b.json", "reviews")
+    assert (anchor.version, anchor.quantiles["p50"]) == ("candidate", 0.010)
+    assert anchor.origin == "the last promoted release"
+    assert source == f"{jenkins.url}job/team/job/app/1/"
+    with pytest.raises(StateError, match="is a baseline of reviews, not of details"):
+        read_anchor(tmp_path / "b.json", "details")
 
 
 def test_promoted_counts_more_than_the_build_result(jenkins: StandIn, run: Run) -> None:

@@ -51,6 +51,12 @@ def test_an_equal_version_passes_against_both() -> None:
     assert {case.verdict for case in judge.results(outcome)} == {Verdict.PASS}
 
 
+def test_the_sentence_names_what_the_candidate_is_held_against() -> None:
+    anchor = msgspec.structs.replace(first_run(), origin="the last promoted release")
+    outcome = judge.compare(pairs(world(slower=1.5), 1), SERVICE, anchor)
+    assert outcome.anchors[0].sentence.startswith("p50 against the last promoted release +")
+
+
 def test_the_sentence_explains_a_failure_with_numbers() -> None:
     outcome = judge.compare(pairs(world(slower=1.5), 1), SERVICE)
     assert outcome.verdict is Verdict.FAIL

@@ -137,6 +137,31 @@ def test_a_candidate_alone_is_drawn_beside_its_first_run(tmp_path: Path) -> None
     assert "web-v2, first run: p50" in image.attributes["alt"]
 
 
+def test_every_slice_is_a_point(tmp_path: Path) -> None:
+    state = rollouts.too_slow()
+    judgement = state.judgements["performance-half"]
+    rendered(state, tmp_path)
+    svg = (tmp_path / "reports" / "html" / "latency-performance-half.svg").read_text()
+
+    assert judgement.previous is not None
+    slices = len(judgement.candidate.course) + len(judgement.previous.course)
+    quantiles = 2 * len(judgement.candidate.quantiles)
+    assert slices >= 30
+    assert svg.count("<circle") == slices + quantiles
+    assert "95th percentile slice by slice: web-v1 from" in svg
+
+
+def test_the_last_promoted_release_in_place_of_the_first_run(tmp_path: Path) -> None:
+    state = rollouts.alone()
+    origin = "the last promoted release"
+    state.anchor = msgspec.structs.replace(state.baseline["candidate"], origin=origin)
+    page = rendered(state, tmp_path)
+
+    assert f"against {origin}" in page.section("latency")
+    (image,) = page.all("img", src="latency-performance-half.svg")
+    assert f"{origin}: p50" in image.attributes["alt"]
+
+
 def test_nothing_answered_is_no_picture_but_words(tmp_path: Path) -> None:
     page = rendered(rollouts.too_slow(failing=1.0), tmp_path)
 
