@@ -1,31 +1,31 @@
 /** Runs theseus-ci with these words in a workspace that theseusNode has prepared; its output. */
 String call(String words) {
     return withEnv(["THESEUS_COMMAND=${words}"]) {
-        sh(label: 'theseus-ci', script: libraryResource('theseus/command.sh'), returnStdout: true)
-    }
-}
-
-/** Runs a step; `limit`, in `unit`, is the time after which it is given up, 0 for never. */
-void step(Map options, String words, String name, int limit, String unit) {
-    theseusNode(options) {
-        boolean passed = false
-        try {
-            if (limit) {
-                timeout(time: limit, unit: unit) {
-                    run(options, words, name)
-                }
-            } else {
-                run(options, words, name)
-            }
-            passed = true
-        } finally {
-            keep(options, name, passed)
+        timeout(time: 10, unit: 'MINUTES') {
+            sh(label: 'theseus-ci', script: libraryResource('theseus/command.sh'), returnStdout: true)
         }
     }
 }
 
-void run(Map options, String words, String name) {
-    withEnv([
+/** Runs a step; `limit`, in `unit`, is the time after which it is given up, 0 for never. */
+void step(Map options, String words, String name, int limit, String unit, List more = []) {
+    theseusNode(options) {
+        boolean passed = false
+        try {
+            if (limit) {
+                timeout(time: limit, unit: unit) { launch(options, words, name, more) }
+            } else {
+                launch(options, words, name, more)
+            }
+            passed = true
+        } finally {
+            keep(options, words, name, passed)
+        }
+    }
+}
+
+private void launch(Map options, String words, String name, List more) {
+    withEnv(more + [
         "THESEUS_COMMAND=${words}",
         "THESEUS_STEP=${name}",
         "THESEUS_REPORTS_DIR=${theseusNode.folder(options)}/reports/${name}",
@@ -35,12 +35,35 @@ void run(Map options, String words, String name) {
 }
 
 /** After a failure, a second one (the agent has gone) must not hide the first. */
-void keep(Map options, String name, boolean passed) {
+private void keep(Map options, String words, String name, boolean passed) {
+    String command = words.tokenize()[0]
+    boolean ended = command in ['rollback', 'run'] || (passed && command == 'promote')
+    Map report = options + [step: name, publish: ended]
     if (passed) {
-        theseusReport(options + [step: name])
+        theseusReport(report)
     } else {
-        catchError(buildResult: 'SUCCESS', stageResult: 'SUCCESS', catchInterruptions: false) {
-            theseusReport(options + [step: name])
+        quietly { theseusReport(report) }
+    }
+}
+
+/** Both, whatever comes of the first; a second failure (the agent has gone) must not hide it. */
+void both(Closure first, Closure second) {
+    boolean passed = false
+    try {
+        first()
+        passed = true
+    } finally {
+        if (passed) {
+            second()
+        } else {
+            quietly(second)
         }
+    }
+}
+
+/** Says what went wrong in `body`, and goes on: a release is not decided by it. An abort passes. */
+void quietly(Closure body) {
+    catchError(buildResult: 'SUCCESS', stageResult: 'SUCCESS', catchInterruptions: false) {
+        body()
     }
 }

@@ -1,3 +1,8 @@
+import jenkins.model.CauseOfInterruption
+import org.jenkinsci.plugins.workflow.steps.FlowInterruptedException
+import org.jenkinsci.plugins.workflow.steps.TimeoutStepExecution
+import org.jenkinsci.plugins.workflow.support.steps.input.Rejection
+
 /** Asks people for consent, holding no executor while they think; see theseusGate.txt. */
 String call(Map given) {
     Map options = theseusOptions('theseusGate', given, [
@@ -14,31 +19,51 @@ String call(Map given) {
         message: question.trim(),
         ok: options.ok,
         submitterParameter: 'approver',
-    ]
-    if (options.submitter) {
-        asked.submitter = options.submitter
-    }
+    ] + (options.submitter ? [submitter: options.submitter] : [:])
     echo(question)
-    String approver = timeout(time: options.timeLimit as int, unit: options.unit as String) {
-        input(asked)
-    }
+    String approver = answer(options, shared, asked)
     if (options.record) {
         approved(shared, options.step as String, approver)
     }
     return approver
 }
 
+private String answer(Map options, Map shared, Map asked) {
+    try {
+        return timeout(time: options.timeLimit as int, unit: options.unit as String) {
+            input(asked)
+        }
+    } catch (FlowInterruptedException refusal) {
+        if (options.record) {
+            Map said = told(refusal, "no answer in ${options.timeLimit} ${options.unit.toLowerCase()}")
+            theseusCommand.quietly { record(shared, 'refuse', options.step as String, said) }
+        }
+        throw refusal
+    }
+}
+
+/** Who ended the wait, and why, as far as Jenkins tells: in a sandbox it tells less. */
+private Map told(FlowInterruptedException refusal, String expired) {
+    Map said = [by: '', why: '']
+    try {
+        for (CauseOfInterruption cause : refusal.causes) {
+            said.why = cause instanceof TimeoutStepExecution.ExceededTimeout ? expired : cause.shortDescription
+            if (cause instanceof Rejection || cause instanceof CauseOfInterruption.UserInterruption) {
+                said.by = cause.user?.id ?: ''
+            }
+        }
+    } catch (SecurityException untold) {
+        echo("theseusGate: Jenkins does not tell who answered: ${untold.message}")
+    }
+    return said
+}
+
 /** Writes down who consented. */
 void approved(Map options, String name, String approver) {
-    theseusNode(options) {
-        withEnv([
-            "THESEUS_COMMAND=pipeline approve ${name}",
-            "THESEUS_APPROVED_BY=${approver}",
-            "THESEUS_STEP=${name}-gate",
-            "THESEUS_REPORTS_DIR=${theseusNode.folder(options)}/reports/${name}-gate",
-        ]) {
-            sh(label: 'theseus-ci', script: libraryResource('theseus/step.sh'))
-        }
-        theseusReport(options + [step: "${name}-gate".toString()])
-    }
+    record(options, 'approve', name, [by: approver, why: ''])
+}
+
+private void record(Map options, String act, String name, Map said) {
+    List environment = ["THESEUS_ANSWERED_BY=${said.by}", "THESEUS_ANSWER_COMMENT=${said.why}"]
+    theseusCommand.step(options, "pipeline ${act} ${name}", "${name}-gate", 10, 'MINUTES', environment)
 }

@@ -21,9 +21,14 @@ def call(Map options, Closure body) {
     }
 }
 
-/** What one build leaves of one release; of its own, since old files must not be taken for new. */
+/** What one build leaves; of its own, since old files must not be taken for new. */
+String builds() {
+    return ".theseus/build-${env.BUILD_NUMBER}"
+}
+
+/** What one build leaves of one release. */
 String folder(Map options) {
-    return ".theseus/build-${env.BUILD_NUMBER}/${options.release}"
+    return "${builds()}/${options.release}"
 }
 
 List environment(Map options) {
@@ -40,5 +45,6 @@ List environment(Map options) {
     result.add("THESEUS_CONFIG=${options.config}".toString())
     result.add("THESEUS_VENV=${theseusSetup.folder(options)}".toString())
     result.add("THESEUS_STATE=${folder(options)}/theseus-state.json".toString())
+    result.add("THESEUS_PAGE=artifact/${options.release}/reports/html/index.html".toString())
     return result
 }

@@ -9,6 +9,9 @@ Map call(String brick, Map given, Map own = [:]) {
             options[name] = given[name]
         }
     }
+    if (!(options.release ==~ '[A-Za-z0-9_-]+')) { // names folders, stashes and gates
+        error("${brick}: release '${options.release}': letters, digits, _ and - only")
+    }
     return options
 }
 

@@ -10,7 +10,9 @@ void call(Map given = [:]) {
         "THESEUS_INDEX=${options.index}",
         "THESEUS_WHEELHOUSE=${options.wheelhouse}",
     ]) {
-        sh(label: 'set up theseus-ci', script: libraryResource('theseus/setup.sh'))
+        timeout(time: 15, unit: 'MINUTES') {
+            sh(label: 'set up theseus-ci', script: libraryResource('theseus/setup.sh'))
+        }
     }
 }
 

@@ -48,12 +48,18 @@ def test_the_plan_says_how_each_step_is_run(world: World) -> None:
 def test_a_question_tells_what_has_been_found(world: World) -> None:
     begun(world)
     world.theseus("base-route")
-    asked = world.theseus("pipeline", "question", "promote", env=FIRST_BUILD).out.splitlines()
-    assert asked[0] == "Go on with promote?"
-    assert asked[1] == f"{world.namespace}/web: web-v1 → web-v2."
-    assert asked[2] == "Production traffic: 100 % on web-v1, 0 % on web-v2."
-    assert any(line.startswith("base-route (0 %): pass, ") for line in asked)
-    assert asked[-1] == "Test report: http://jenkins.example.com/job/web/7/testReport/"
+    page = {"THESEUS_PAGE": "artifact/theseus/reports/html/index.html"}
+    asked = world.theseus(
+        "pipeline", "question", "promote", env=FIRST_BUILD | page
+    ).out.splitlines()
+    assert asked == [
+        "Go on with promote?",
+        f"{world.namespace}/web: web-v1 → web-v2.",
+        "Production traffic: 100 % on web-v1, 0 % on web-v2.",
+        "2 of 22 steps done; checks passed: 1, none failed.",
+        "Report: http://jenkins.example.com/job/web/7/artifact/theseus/reports/html/index.html",
+        "Test results: http://jenkins.example.com/job/web/7/testReport/",
+    ]
 
 
 def test_a_question_before_begin_has_its_words_alone(world: World) -> None:
@@ -64,11 +70,45 @@ def test_a_question_before_begin_has_its_words_alone(world: World) -> None:
 
 def test_an_approval_is_kept_and_reported(world: World) -> None:
     begun(world)
-    world.theseus("pipeline", "approve", "promote", env={"THESEUS_APPROVED_BY": "alice"})
+    world.theseus("pipeline", "approve", "promote", env={"THESEUS_ANSWERED_BY": "alice"})
     state = json.loads((world.folder / "theseus-state.json").read_text(encoding="utf-8"))
     (answer,) = state["gates"]
     assert (answer["step"], answer["approved"], answer["by"]) == ("promote", True, "alice")
     assert cases(world, "promote-gate") == [("theseus.web.PromoteGate", "approved", True)]
+
+
+def test_a_refusal_is_kept_reported_and_told(world: World) -> None:
+    begun(world)
+    answer = {"THESEUS_ANSWERED_BY": "bob", "THESEUS_ANSWER_COMMENT": "Rejected by Bob"}
+    world.theseus("pipeline", "refuse", "promote", env=FIRST_BUILD | answer)
+    (kept,) = world.state()["gates"]
+    assert (kept["approved"], kept["by"], kept["comment"]) == (False, "bob", "Rejected by Bob")
+    assert cases(world, "promote-gate") == [("theseus.web.PromoteGate", "approved", False)]
+    world.theseus("rollback", "--own", env=FIRST_BUILD)
+    told = world.theseus("report", "--markdown").out
+    assert "the gate before promote was answered with no by bob" in told
+
+
+def test_a_refusal_without_a_rollout_of_ours_is_reported_alone(world: World) -> None:
+    world.start_service()
+    world.configure(app.candidate())
+    expired = {"THESEUS_ANSWER_COMMENT": "no answer in 90 minutes"}
+    world.theseus("pipeline", "refuse", "begin", env=OTHER_BUILD | expired)
+    assert cases(world, "begin-gate") == [("theseus.web.BeginGate", "approved", False)]
+    world.theseus("begin", env=FIRST_BUILD)
+    elsewhere = world.empty_folder()
+    world.theseus("pipeline", "refuse", "begin", folder=elsewhere, env=OTHER_BUILD | expired)
+    assert json.loads((world.folder / "theseus-state.json").read_text())["gates"] == []
+
+
+def test_the_page_finds_the_reports_that_a_pipeline_keeps_step_by_step(world: World) -> None:
+    begun(world)
+    for step in ("base-route", "deploy"):
+        world.theseus(step, env={"THESEUS_REPORTS_DIR": f"reports/{step}"})
+    absent = world.theseus("pipeline", "absent", env={"THESEUS_REPORTS_DIR": "reports"}).out
+    assert absent == ""
+    (world.folder / "reports" / "deploy" / "deploy.xml").unlink()
+    assert world.theseus("pipeline", "absent").out == "deploy\n"
 
 
 def test_an_approval_names_a_person_and_a_step(world: World) -> None:

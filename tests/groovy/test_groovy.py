@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 import theseus_ci
+from tests.groovy.maven import HERE
+from tests.groovy.maven import maven as run_maven
 
 ROOT = Path(__file__).parents[2]
 VARS = sorted((ROOT / "vars").glob("*.groovy"))
@@ -19,39 +22,21 @@ SCRIPTS = sorted((ROOT / "resources" / "theseus").glob("*.sh"))
 BRICKS = ("Rollout", "Stage", "Gate", "Rollback", "Report", "Setup")
 LINES_LIMIT = 70
 ROLLOUT_LINES_LIMIT = 160
+# An interruption goes on; a step that is not installed and what a sandbox keeps are no failures.
+CATCHABLE = (
+    r"FlowInterruptedException (\w+)\) \{(?:(?!\n    \})[\s\S])*\n        throw \1\n    \}"
+    r"|NoSuchMethodError |SecurityException "
+)
 RESOURCE = r"\(label: '[^'$]*', script: libraryResource\('[\w/.]+'\)"
-NO_DOWNLOAD = "Cannot access"
 
 
-def test_groovy(tmp_path: Path) -> None:
-    """mvn test; offline first, since what it needs is there after one run."""
-    missing = [program for program in ("mvn", "java") if shutil.which(program) is None]
-    if missing:
-        words = (
-            f"the Groovy tests need {' and '.join(missing)} (Debian: maven, default-jdk-headless)"
-        )
-        if os.environ.get("THESEUS_REQUIRE") == "all":
-            pytest.fail(words)
-        pytest.skip(words)
-    command = ["mvn", "-q", "-B", f"-Dtheseus.build={tmp_path}", "test"]
-    ended = run([*command[:1], "--offline", *command[1:]])
-    if ended.returncode and NO_DOWNLOAD in ended.stdout:
-        ended = run(command)
-    assert ended.returncode == 0, ended.stdout[-20_000:]
-    results = list((tmp_path / "surefire-reports").glob("TEST-*.xml"))
-    assert len(results) == len(list((Path(__file__).parent / "src").rglob("*Test.groovy")))
-
-
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        cwd=Path(__file__).parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+def test_groovy(maven: str, tmp_path: Path) -> None:
+    """All of the Groovy tests."""
+    del maven
+    run_maven(HERE, "test", build=tmp_path)
+    results = [ElementTree.parse(file).getroot() for file in tmp_path.rglob("TEST-*.xml")]
+    assert len(results) == len(list((HERE / "src").rglob("*Test.groovy")))
+    assert all(result.get("skipped") == "0" for result in results)
 
 
 def test_the_library_goes_with_this_version() -> None:
@@ -94,7 +79,7 @@ def broken_rules(text: str) -> list[str]:
     rules = {
         "a shell line that is no resource": rf"(?<![\w.])sh\b(?!{RESOURCE})",
         "@NonCPS": r"@NonCPS",
-        "catches what it may not": r"\bcatch\s*\(",
+        "catches what it may not": rf"\bcatch\s*\((?!{CATCHABLE})",
         "a lazy GString": r"\$\{\s*->",
         "a method whose closure CPS cannot follow": r"\.(sort|toSorted|eachLine|eachWithIndex)\b",
         "reaches into Jenkins": r"\bJenkins\.|\bhudson\.|\bSystem\.|\bnew File\b|\.execute\(",
@@ -114,6 +99,9 @@ def code(text: str) -> str:
         "sh(label: 'x', script: words)",
         "@NonCPS String f() { }",
         "try { f() } catch (Throwable t) { }",
+        "try { f() } catch (any) { }",
+        "try { f() } catch (FlowInterruptedException e) {\n    echo('x')\n}\nthrow e\n",
+        "sh(label: \"$x\", script: libraryResource('a.sh'))",
         'echo "${-> x}"',
         "list.sort { a, b -> a <=> b }",
         "'ls'.execute()",
@@ -145,7 +133,7 @@ def script(name: str, **env: str) -> subprocess.CompletedProcess[str]:
     path = ROOT / "resources" / "theseus" / name
     whole = {"PATH": os.environ["PATH"], "THESEUS_INDEX": "", "THESEUS_WHEELHOUSE": "", **env}
     return subprocess.run(
-        ["sh", path], env=whole, capture_output=True, text=True, timeout=120, check=False
+        ["sh", path], env=whole, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -192,3 +180,46 @@ def test_a_step_keeps_its_exit_code_and_has_a_report(tmp_path: Path) -> None:
     assert not reports.exists()
     calls = (venv / "calls").read_text().splitlines()
     assert calls == ["shift", "50", "pipeline", "crashed", "shift-half", "--code", "3"]
+
+
+def wheel(folder: Path, version: str) -> None:
+    """A theseus-ci that can tell its version, as a wheel."""
+    info = f"theseus_ci-{version}.dist-info"
+    files = {
+        "fake_theseus.py": f"def main():\n    print('theseus-ci {version}')\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: theseus-ci\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[console_scripts]\ntheseus-ci = fake_theseus:main\n",
+    }
+    files[f"{info}/RECORD"] = "".join(f"{name},,\n" for name in [*files, f"{info}/RECORD"])
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / f"theseus_ci-{version}-py3-none-any.whl", "w") as made:
+        for name, text in files.items():
+            made.writestr(name, text)
+
+
+def test_the_pinned_version_comes_from_a_wheelhouse_or_an_index(tmp_path: Path) -> None:
+    wheel(tmp_path / "wheelhouse", "0.9")
+    wheel(tmp_path / "index" / "theseus-ci", "1.0")
+    name = "theseus_ci-1.0-py3-none-any.whl"
+    page = tmp_path / "index" / "theseus-ci" / "index.html"
+    page.write_text(f'<!doctype html><a href="{name}">{name}</a>')
+    venv = tmp_path / "venv"
+    common = {
+        "THESEUS_VENV": str(venv),
+        "THESEUS_INSTALL": "yes",
+        "THESEUS_PYTHON": sys.executable,
+        "HOME": str(tmp_path),
+    }
+    offline = {**common, "THESEUS_WHEELHOUSE": str(tmp_path / "wheelhouse")}
+    first = script("setup.sh", **offline, THESEUS_CI_VERSION="0.9")
+    assert first.returncode == 0, first.stderr
+    (venv / "kept").touch()
+    assert script("setup.sh", **offline, THESEUS_CI_VERSION="0.9").returncode == 0
+    assert (venv / "kept").exists()
+    index = {**common, "THESEUS_INDEX": (tmp_path / "index").as_uri()}
+    second = script("setup.sh", **index, THESEUS_CI_VERSION="1.0")
+    assert second.returncode == 0, second.stderr
+    assert not (venv / "kept").exists()
+    told = subprocess.check_output([venv / "bin" / "theseus-ci", "--version"], text=True)
+    assert told == "theseus-ci 1.0\n"

@@ -224,6 +224,14 @@ def rejected() -> State:
     return rollout(phase=states.PHASE_ROLLED_BACK, steps=steps, gates=[no])
 
 
+def expired() -> State:
+    """Nobody answered the gate before the last step."""
+    no = GateAnswer(
+        step="promote", approved=False, by="", at=STARTED + 13, comment="no answer in 90 minutes"
+    )
+    return msgspec.structs.replace(rejected(), gates=[no])
+
+
 def stuck() -> State:
     """The rollback could not be completed."""
     ended = CheckResult(

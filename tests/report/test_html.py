@@ -63,6 +63,11 @@ def test_every_report_is_well_made(state: Callable[[], State], tmp_path: Path) -
             ["shift-half could not be carried out", "See whether it runs."],
         ),
         (rollouts.rejected, "calm", ["the gate before promote was answered with no by bob"]),
+        (
+            rollouts.expired,
+            "calm",
+            ["the gate before promote was not passed: no answer in 90 minutes"],
+        ),
         (rollouts.stuck, "doubt", ["not complete: 2 pods of web-v1", "theseus-ci rollback"]),
         (rollouts.under_way, "calm", ["4 of 7 steps", "50 % on web-v2", "performance --baseline"]),
         (rollouts.waiting, "calm", ["promote once its gate is answered"]),

@@ -14,8 +14,10 @@ For pipelines; the Jenkins library runs these beside the steps of the plan.
   undecided STEP       print what STEP left for a person to decide (onInconclusive: gate), if so
   approve STEP         record in the state and the report who consented to STEP; what it left
                        undecided becomes a weak pass
-  crashed STEP         write a report of STEP if it ended without one"""
-ACTS = ("lock", "question", "undecided", "approve", "crashed")
+  refuse STEP          the same for a gate that was rejected, not answered in time, or aborted
+  crashed STEP         write a report of STEP if it ended without one
+  absent               print the steps that ran and have no report in the folder of --reports"""
+ACTS = ("lock", "question", "undecided", "approve", "refuse", "crashed", "absent")
 EXAMPLE = "theseus-ci pipeline approve promote --by alice"
 
 
@@ -26,9 +28,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("step", nargs="?", default="", metavar="STEP", help="a step id of the plan")
     parser.add_argument(
         "--by",
-        default=os.environ.get("THESEUS_APPROVED_BY", ""),
+        default=os.environ.get("THESEUS_ANSWERED_BY", ""),
         metavar="USER",
-        help="approve: who consented (or $THESEUS_APPROVED_BY)",
+        help="approve, refuse: who answered (or $THESEUS_ANSWERED_BY)",
+    )
+    parser.add_argument(
+        "--comment",
+        default=os.environ.get("THESEUS_ANSWER_COMMENT", ""),
+        metavar="TEXT",
+        help="approve, refuse: such as 'no answer in 4 hours' (or $THESEUS_ANSWER_COMMENT)",
     )
     parser.add_argument(
         "--message",

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
+from theseus_ci.commands.pipeline_question import question
 from theseus_ci.commands.session import Session
-from theseus_ci.errors import EXIT_DONE, CannotKnow, ConfigError, StateError, UsageError
+from theseus_ci.errors import EXIT_DONE, CannotKnow, ConfigError, NoRollout, UsageError
 from theseus_ci.model import CheckResult, Verdict
+from theseus_ci.report.evidence import absent, files_of
 from theseus_ci.report.junit import write_report
-from theseus_ci.rollout import traffic
-from theseus_ci.rollout.measured import accept, is_weak, undecided, word
-from theseus_ci.rollout.state import State, StepRecord
+from theseus_ci.rollout.measured import accept, is_weak, undecided
+from theseus_ci.rollout.state import GateAnswer
 
 
 def run(args: argparse.Namespace) -> int:
     session = Session(args)
-    if args.act != "lock" and not args.step:
+    if args.act not in ("lock", "absent") and not args.step:
         raise UsageError(f"pipeline {args.act} needs the id of a step")
     return session.guarded(lambda: ACTS[args.act](session))
 
@@ -33,39 +34,19 @@ def _lock(session: Session) -> int:
 def _question(session: Session) -> int:
     try:
         state, _ = session.load_state(write=False)
-    except StateError as error:
-        if "no rollout of this service" not in str(error):
-            raise
+    except NoRollout:
         print(session.args.message or f"Begin {session.args.step}?")
         return EXIT_DONE
-    print("\n".join(_words(session, state)))
+    lines = question(
+        state,
+        session.cluster,
+        step=session.args.step,
+        message=session.args.message,
+        now=session.clock.now(),
+        build=os.environ,
+    )
+    print("\n".join(lines))
     return EXIT_DONE
-
-
-def _words(session: Session, state: State) -> Iterator[str]:
-    """Whole sentences, one a line: a page that joins the lines stays readable."""
-    gate = next((step.gate for step in state.plan.steps if step.id == session.args.step), None)
-    before = state.previous.deployment if state.previous else "nothing"
-    usual = gate.message if gate else f"Go on with {session.args.step}?"
-    if undecided(state, session.args.step) is not None:
-        usual = f"{session.args.step} could not decide. Accept the candidate as it is?"
-    yield session.args.message or usual
-    yield f"{state.namespace}/{state.service}: {before} → {state.candidate.deployment}."
-    said = traffic.describe(session.cluster, state)
-    yield f"{said[:1].upper()}{said[1:]}."
-    for record in state.steps:
-        if record.results:
-            yield f"{record.id} ({record.weight} %): {_found(state, record)}."
-    for note in state.notes:
-        yield f"Note: {note}."
-    if os.environ.get("BUILD_URL"):
-        yield f"Test report: {os.environ['BUILD_URL']}testReport/"
-
-
-def _found(state: State, record: StepRecord) -> str:
-    passed = sum(1 for result in record.results if result.verdict is Verdict.PASS)
-    said = word(state, record.id, record.verdict)
-    return f"{said}, {passed} of {len(record.results)} checks, {record.summary}"
 
 
 def _undecided(session: Session) -> int:
@@ -79,38 +60,93 @@ def _undecided(session: Session) -> int:
 
 
 def _approve(session: Session) -> int:
+    if not session.args.by:
+        raise UsageError("approve needs to know who consented: --by or $THESEUS_ANSWERED_BY")
+    return _answer(session, approved=True)
+
+
+def _refuse(session: Session) -> int:
+    """A gate before `begin` has no rollout to record its answer in, and it may be another's that
+    is under way: then the report alone tells."""
+    if session.is_foreign():
+        _report_answer(session, approved=False, service=_service(session))
+        return EXIT_DONE
+    try:
+        return _answer(session, approved=False)
+    except NoRollout as error:
+        session.console.log(f"the answer is not recorded: {error}")
+        _report_answer(session, approved=False, service=_service(session))
+        return EXIT_DONE
+
+
+def _answer(session: Session, *, approved: bool) -> int:
     args = session.args
-    if not args.by:
-        raise UsageError("approve needs to know who consented: --by or $THESEUS_APPROVED_BY")
     rollout = session.open()
     try:
         step = rollout.state.plan.step(args.step)
         now = session.clock.now()
-        accept(rollout.state, step, by=args.by, at=now)
+        if approved:
+            accept(rollout.state, step, by=args.by, at=now, comment=args.comment)
+        else:
+            no = GateAnswer(step=step.id, approved=False, by=args.by, at=now, comment=args.comment)
+            rollout.state.gates.append(no)
         rollout.store.save(rollout.state)
     finally:
         session.leave(rollout)
-    weakly = ", which makes it a weak pass" if is_weak(rollout.state, step.id) else ""
-    session.console.log(f"{step.id}: approved by {args.by}{weakly}")
-    result = CheckResult(
-        name="approved", verdict=Verdict.PASS, message=f"approved by {args.by}", seconds=0.0
-    )
-    _write(session, f"{step.id}-gate", rollout.state.service, result)
+    if approved and is_weak(rollout.state, step.id):
+        session.console.log(f"{step.id} is a weak pass: it was accepted without a clear finding")
+    _report_answer(session, approved=approved, service=rollout.state.service)
     return EXIT_DONE
+
+
+def _report_answer(session: Session, *, approved: bool, service: str) -> None:
+    args = session.args
+    said = "approved" if approved else "not approved"
+    by = f" by {args.by}" if args.by else ""
+    comment = f": {args.comment}" if args.comment else ""
+    session.console.log(f"{args.step}: {said}{by}{comment}")
+    result = CheckResult(
+        name="approved",
+        verdict=Verdict.PASS if approved else Verdict.FAIL,
+        message=f"{said}{by}{comment}",
+        seconds=0.0,
+        expected=f"consent to {args.step}",
+    )
+    _write(session, f"{args.step}-gate", service, result)
 
 
 def _crashed(session: Session) -> int:
     """A page without a report hides the failure that should be on it."""
-    if list(Path(session.args.reports).glob("*.xml")):
+    args = session.args
+    if list(Path(args.reports).glob("*.xml")):
         return EXIT_DONE
-    result = CheckResult(
-        name="completed",
-        verdict=Verdict.ERROR,
-        message=f"{session.args.step} ended with exit code {session.args.code} before it could "
-        "report; the log of the build says why",
-        seconds=0.0,
-    )
-    _write(session, session.args.step, _service(session), result)
+    if args.code == EXIT_DONE:  # such as a rollback that found nothing to put back
+        verdict, message = Verdict.PASS, f"{args.step} had nothing to do"
+    else:
+        verdict = Verdict.ERROR
+        message = (
+            f"{args.step} ended with exit code {args.code} before it could report; the log of the "
+            "build says why"
+        )
+    result = CheckResult(name="completed", verdict=verdict, message=message, seconds=0.0)
+    _write(session, args.step, _service(session), result)
+    return EXIT_DONE
+
+
+def _absent(session: Session) -> int:
+    """Of a rollout that did not begin only begin has a report; the state is then another's."""
+    folder = Path(session.args.reports)
+    try:
+        state = None if session.is_foreign() else session.load_state(write=False)[0]
+    except NoRollout:
+        state = None
+    missing: tuple[str, ...]
+    if state is None:
+        missing = () if any(path.exists() for path in files_of(folder, "begin")) else ("begin",)
+    else:
+        missing = absent(folder, state.rollout, tuple(record.id for record in state.steps))
+    for step in missing:
+        print(step)
     return EXIT_DONE
 
 
@@ -138,5 +174,7 @@ ACTS: dict[str, Callable[[Session], int]] = {
     "question": _question,
     "undecided": _undecided,
     "approve": _approve,
+    "refuse": _refuse,
     "crashed": _crashed,
+    "absent": _absent,
 }

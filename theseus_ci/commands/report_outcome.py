@@ -82,8 +82,7 @@ def _rolled_back(state: State) -> Outcome:
     if failed is None:
         why, tone = "was taken back without a failed step", Tone.CALM
         if said_no is not None:
-            who = f" by {said_no.by}" if said_no.by else ""
-            why = f"was taken back: the gate before {said_no.step} was answered with no{who}"
+            why = f"was taken back: the gate before {said_no.step} {_answered(said_no)}"
         steps: tuple[str, ...] = ("Nothing has to be mended in the cluster. To try again:",)
     elif undecided(state, failed.id) is not None:
         why, tone = f"was taken back: {failed.id} could not decide, {_refused(said_no)}", Tone.DOUBT
@@ -108,6 +107,13 @@ def _refused(answer: GateAnswer | None) -> str:
     if answer is None or not answer.by:
         return "and nobody accepted it"
     return f"and {answer.by} said no"
+
+
+def _answered(no: GateAnswer) -> str:
+    """Nobody has answered a gate that expired."""
+    if no.by or not no.comment:
+        return "was answered with no" + (f" by {no.by}" if no.by else "")
+    return f"was not passed: {no.comment}"
 
 
 def _carried(state: State) -> str:

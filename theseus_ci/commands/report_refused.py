@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from theseus_ci.model import CheckResult, Verdict
+from theseus_ci.report.evidence import files_of
 from theseus_ci.report.figures import moment
 from theseus_ci.report.junit_reader import read_run
 from theseus_ci.report.page_model import Check, Page, StepChecks, StepRow, Tone
@@ -20,7 +21,10 @@ def refused_begin(reports: Path, *, after: float) -> Page | None:
     mistaken for that of this build.
     """
     try:
-        run = read_run(reports / "begin.xml")
+        found = next((path for path in files_of(reports, "begin") if path.exists()), None)
+        if found is None:
+            return None
+        run = read_run(found)
         at = datetime.fromisoformat(run.timestamp).replace(tzinfo=timezone.utc).timestamp()
     except (OSError, ValueError):
         return None

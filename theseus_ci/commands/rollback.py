@@ -7,7 +7,7 @@ import argparse
 from theseus_ci.commands.remains import clear_stray_lease, mend
 from theseus_ci.commands.session import Session
 from theseus_ci.commands.stage import load_stage
-from theseus_ci.errors import EXIT_DONE, NoRollout, StateError
+from theseus_ci.errors import EXIT_DONE, NoRollout
 from theseus_ci.model import Verdict
 from theseus_ci.plan import Step
 from theseus_ci.rollout.context import Rollout
@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _act(session: Session) -> int:
-    if session.args.own and _is_foreign(session):
+    if session.args.own and session.is_foreign():
         return EXIT_DONE
     try:
         state, store = session.find(take_over=session.args.take_over)
@@ -45,25 +45,6 @@ def _act(session: Session) -> int:
         return roll_back(session, rollout, session.args)
     finally:
         session.leave(rollout)
-
-
-def _is_foreign(session: Session) -> bool:
-    """Whether the rollout under way is somebody else's, as it is when begin was refused.
-
-    The artefact proves that it is ours; without one, the holder in the cluster decides.
-    """
-    if session.artefact.exists():
-        return False
-    try:
-        state, _ = session.load_state(write=False)
-    except StateError:
-        return False  # nothing is under way, or unreadable: the caller finds out and says so
-    if state.holder == session.world.holder:
-        return False
-    session.console.log(
-        f"rollout {state.rollout} is in the hands of {state.holder}: left alone (--own)"
-    )
-    return True
 
 
 def roll_back(session: Session, rollout: Rollout, args: argparse.Namespace) -> int:

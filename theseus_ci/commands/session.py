@@ -133,6 +133,22 @@ class Session:
             rollout.editor.adopt_all()
         return rollout
 
+    def is_foreign(self) -> bool:
+        """Whether the rollout under way is somebody else's, as it is when begin was refused.
+
+        The artefact proves that it is ours; without one, the holder in the cluster decides.
+        """
+        if self.artefact.exists():
+            return False
+        try:
+            state, _ = self.load_state(write=False)
+        except StateError:
+            return False  # nothing is under way, or unreadable: the caller finds out and says so
+        if state.holder == self.world.holder:
+            return False
+        self.console.log(f"rollout {state.rollout} is in the hands of {state.holder}: left alone")
+        return True
+
     def leave(self, rollout: Rollout) -> None:
         """Save, and record an orderly end unless the last act is in doubt.
 

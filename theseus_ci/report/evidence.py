@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Iterator
 from pathlib import Path
 
-from theseus_ci.report.junit_reader import read_run
+from theseus_ci.report.junit_reader import Run, read_run
 
 Evidence = dict[tuple[str, str], str]
 """By step and name of the check."""
 
 
 def read_evidence(folder: Path, rollout: str, steps: tuple[str, ...]) -> Evidence:
-    """The evidence in `folder/<step>.xml`, where that file is there and of this rollout.
+    """The evidence in the steps' files, where these are there and of this rollout.
 
     A file that is missing, damaged or left by another rollout holds none: the report says what is
     known without it.
     """
     found: Evidence = {}
     for step in steps:
-        path = folder / f"{step}.xml"
-        if path.parent != folder:
-            continue
-        try:
-            run = read_run(path)
-        except (OSError, ValueError):
-            continue
-        if run.properties.get("rollout") != rollout:
-            continue
-        for result in run.results:
+        run = _run_of(folder, rollout, step)
+        for result in run.results if run is not None else ():
             evidence = _evidence(result.evidence)
             if evidence:
                 found[step, _name(result.name)] = evidence
     return found
+
+
+def absent(folder: Path, rollout: str, steps: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the steps that have left no file of this rollout in the folder."""
+    return tuple(step for step in steps if _run_of(folder, rollout, step) is None)
+
+
+def files_of(folder: Path, step: str) -> Iterator[Path]:
+    """Where a step's file may be: in the folder, or in one of its own, as pipelines have it."""
+    if Path(step).name == step:
+        yield folder / f"{step}.xml"
+        yield from sorted(folder.glob(f"*/{glob.escape(step)}.xml"))
+
+
+def _run_of(folder: Path, rollout: str, step: str) -> Run | None:
+    for path in files_of(folder, step):
+        try:
+            run = read_run(path)
+        except (OSError, ValueError):
+            continue
+        if run.properties.get("rollout") == rollout:
+            return run
+    return None
 
 
 def _name(full: str) -> str:

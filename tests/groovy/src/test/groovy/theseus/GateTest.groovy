@@ -1,5 +1,6 @@
 package theseus
 
+import jenkins.model.CauseOfInterruption
 import org.jenkinsci.plugins.workflow.steps.FlowInterruptedException
 import org.junit.Test
 import theseus.cps.AgentLost
@@ -12,6 +13,7 @@ class GateTest {
 
     static Jenkins atTheGate(String source = GATED) {
         Jenkins jenkins = new Jenkins(source)
+        jenkins.plan = ['begin', 'shift-half', 'promote']
         List<StepCall> waiting = jenkins.run()
         assert waiting*.name == ['input']
         jenkins.pipeline.restart()
@@ -34,7 +36,7 @@ class GateTest {
         jenkins.toTheEnd()
         List<String> commands = jenkins.commands()
         assert commands[commands.indexOf('shift --step shift-half') - 1] == 'pipeline approve shift-half'
-        assert jenkins.steps('sh').find { Jenkins.command(it).startsWith('pipeline approve') }.env().THESEUS_APPROVED_BY == 'alice'
+        assert jenkins.ofCommand('pipeline approve shift-half').env().THESEUS_ANSWERED_BY == 'alice'
         assert jenkins.result() == 'SUCCESS'
         jenkins.assertDiscipline()
     }
@@ -46,8 +48,7 @@ class GateTest {
         StepCall input = waiting(jenkins)
         assert input.args.submitter == 'release-managers'
         assert input.around('timeout').args == [time: 7200, unit: 'SECONDS']
-        StepCall asked = jenkins.steps('sh').find { Jenkins.command(it) == 'pipeline question promote' }
-        assert asked.env().THESEUS_GATE_MESSAGE == 'Sure?'
+        assert jenkins.ofCommand('pipeline question promote').env().THESEUS_GATE_MESSAGE == 'Sure?'
         jenkins.toTheEnd().assertDiscipline()
         assert jenkins.commands().takeRight(2) == ['pipeline approve promote', 'promote --step promote']
     }
@@ -59,26 +60,71 @@ class GateTest {
     }
 
     @Test
-    void refusalExpiryAndAbortAtEveryGateRollBackOnce() {
-        Jenkins.PLAN.each { gate ->
-            ['rejected', 'timeout exceeded'].each { cause ->
-                Jenkins jenkins = atTheGate("theseusRollout(gates: ['$gate'])")
-                jenkins.pipeline.fail(waiting(jenkins), Jenkins.interruption(cause))
-                assertPutBack(jenkins.toTheEnd(), gate, cause)
+    void refusalExpiryAndAbortAtEveryGateAreRecordedAndRollBackOnce() {
+        ['begin', 'shift-half', 'promote'].each { gate ->
+            ends().each { Throwable cause, List<String> told ->
+                Jenkins jenkins = atTheGate("theseusRollout(gates: ['$gate'], gateLimit: 90)")
+                jenkins.pipeline.fail(waiting(jenkins), cause)
+                assertPutBack(jenkins.toTheEnd(), gate, told)
             }
-            Jenkins jenkins = atTheGate("theseusRollout(gates: ['$gate'])")
-            jenkins.pipeline.abort()
-            assertPutBack(jenkins.toTheEnd(), gate, 'aborted by a user')
         }
+        Jenkins jenkins = atTheGate("theseusRollout(gates: ['promote'])")
+        jenkins.pipeline.abort('carol')
+        assertPutBack(jenkins.toTheEnd(), 'promote', ['carol', 'Aborted by carol'])
     }
 
-    private static void assertPutBack(Jenkins jenkins, String gate, String cause) {
+    /** How a gate may end, and what is recorded of it: who, and why. */
+    private static Map<Throwable, List<String>> ends() {
+        [
+            (Jenkins.rejected('bob')): ['bob', 'Rejected by bob'],
+            (Jenkins.rejected(null)): ['', 'Rejected'],
+            (Jenkins.expired()): ['', 'no answer in 90 minutes'],
+            (Jenkins.aborted('carol')): ['carol', 'Aborted by carol'],
+        ]
+    }
+
+    private static void assertPutBack(Jenkins jenkins, String gate, List<String> told) {
         assert jenkins.pipeline.failure() instanceof FlowInterruptedException
-        assert jenkins.pipeline.failure().message == cause
         assert jenkins.result() == 'ABORTED'
-        assert jenkins.rollbacks().size() == (gate == 'begin' ? 0 : 1)
+        List<String> last = gate == 'begin' ? [] : ["pipeline refuse $gate".toString(), 'rollback --own']
+        assert jenkins.commands().findAll { it =~ /^(rollback|pipeline refuse)/ } == last
         assert !jenkins.commands().any { it.contains("--step $gate") }
+        if (last) {
+            assert jenkins.ofCommand(last[0]).env().subMap('THESEUS_ANSWERED_BY', 'THESEUS_ANSWER_COMMENT').values() as List == told
+            assert jenkins.steps('junit')*.text('testResults').contains("theseus/reports/$gate-gate/*.xml".toString())
+        }
         jenkins.assertDiscipline()
+    }
+
+    @Test
+    void anAnswerThatCannotBeRecordedDoesNotKeepARolloutFromItsWayBack() {
+        Jenkins jenkins = atTheGate().fault('pipeline refuse shift-half', 3)
+        jenkins.pipeline.fail(waiting(jenkins), Jenkins.rejected())
+        jenkins.toTheEnd()
+        assert jenkins.commands().takeRight(2) == ['pipeline refuse shift-half', 'rollback --own']
+        assert jenkins.result() == 'ABORTED'
+        jenkins.assertDiscipline()
+    }
+
+    @Test
+    void whatJenkinsDoesNotTellIsNotRecorded() {
+        Jenkins jenkins = atTheGate()
+        jenkins.pipeline.fail(waiting(jenkins), new Discreet())
+        jenkins.toTheEnd()
+        assert jenkins.ofCommand('pipeline refuse shift-half').env().THESEUS_ANSWERED_BY == ''
+        assert jenkins.rollbacks().size() == 1
+    }
+
+    /** As where the library is not trusted, and its sandbox keeps the causes to itself. */
+    private static class Discreet extends FlowInterruptedException {
+        Discreet() {
+            super([] as CauseOfInterruption[])
+        }
+
+        @Override
+        List getCauses() {
+            throw new SecurityException('Scripts not permitted to use getCauses')
+        }
     }
 
     @Test

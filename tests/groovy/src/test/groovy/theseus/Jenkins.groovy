@@ -4,7 +4,10 @@ import groovy.json.JsonOutput
 import hudson.AbortException
 import java.nio.file.Path
 import java.nio.file.Paths
+import jenkins.model.CauseOfInterruption
 import org.jenkinsci.plugins.workflow.steps.FlowInterruptedException
+import org.jenkinsci.plugins.workflow.steps.TimeoutStepExecution
+import org.jenkinsci.plugins.workflow.support.steps.input.Rejection
 import theseus.cps.AgentLost
 import theseus.cps.Event
 import theseus.cps.Pipeline
@@ -13,24 +16,36 @@ import theseus.cps.StepCall
 /** A Jenkins around a pipeline: answers its steps, and knows what happened. */
 class Jenkins {
     static final Path ROOT = Paths.get(System.getProperty('theseus.root')).toAbsolutePath().normalize()
-    static final List<String> PLAN = ['begin', 'base-route', 'smoke-dark', 'shift-half', 'promote']
+    static final Path DECLARATIVE = ROOT.resolve('tests/groovy/src/test/declarative')
 
     final Pipeline pipeline
     /** What goes wrong at a command, by its words: an exit code, or what is thrown; used up one by one. */
     final Map<String, List> faults = [:]
+    /** What is thrown at the leaf step of that number, counted without gates. */
+    Map<Integer, Throwable> faultsAt = [:]
+    int leaves = 0
+    List<String> plan = ['begin', 'base-route', 'smoke-dark', 'shift-half', 'promote']
     /** Steps of the plan that the flow puts a gate before. */
     List<String> gates = []
 
-    Jenkins(String source) {
-        pipeline = new Pipeline(source, [ROOT])
+    Jenkins(String source, int number = 7) {
+        pipeline = new Pipeline(source, [ROOT, DECLARATIVE], number)
     }
 
-    static Jenkins ofExample(String name) {
-        new Jenkins(ROOT.resolve("examples/jenkins/$name").toFile().getText('UTF-8'))
+    static Jenkins ofExample(String name, int number = 7) {
+        new Jenkins(ROOT.resolve("examples/jenkins/$name").toFile().getText('UTF-8'), number)
     }
 
-    static FlowInterruptedException interruption(String cause) {
-        new FlowInterruptedException(cause)
+    static FlowInterruptedException rejected(String user = 'bob') {
+        new FlowInterruptedException(new Rejection(user))
+    }
+
+    static FlowInterruptedException expired() {
+        new FlowInterruptedException(new TimeoutStepExecution.ExceededTimeout())
+    }
+
+    static FlowInterruptedException aborted(String user = 'carol') {
+        new FlowInterruptedException(new CauseOfInterruption.UserInterruption(user))
     }
 
     /** The controller restarts before every step. */
@@ -62,27 +77,32 @@ class Jenkins {
         this
     }
 
-    private Object answer(StepCall step) {
-        switch (step.name) {
-            case 'input':
-                return Pipeline.PENDING
-            case 'sh':
-                return shell(step)
-            default:
-                return stumble(step.name)
+    protected Object answer(StepCall step) {
+        if (step.name == 'input') {
+            return Pipeline.PENDING
         }
+        leaves += 1
+        if (faultsAt.containsKey(leaves)) {
+            throw faultsAt[leaves]
+        }
+        step.name == 'sh' ? shell(step) : stumble(step.name)
     }
 
     private Object shell(StepCall step) {
         String words = command(step)
         stumble(words)
-        if (words == 'plan --json') {
-            return JsonOutput.toJson([steps: PLAN.collect { plannedStep(it) }])
+        switch (words) {
+            case 'plan --json':
+                return JsonOutput.toJson([steps: plan.collect { plannedStep(it) }])
+            case 'pipeline lock':
+                return "theseus/shop/${step.env().THESEUS_CONFIG.replace('/theseus.yaml', '')}\n"
+            case 'pipeline absent':
+                return 'begin\nsmoke-dark\n'
+            case ~/pipeline question .*/:
+                return 'Go on?\nshop/web: web-v1 → web-v2.\n'
+            default:
+                return null
         }
-        if (words == 'pipeline lock') {
-            return "theseus/shop/${step.env().THESEUS_CONFIG.replace('/theseus.yaml', '')}\n"
-        }
-        return words.startsWith('pipeline question') ? 'Go on?\nshop/web: web-v1 → web-v2.\n' : null
     }
 
     private Map plannedStep(String id) {
@@ -93,7 +113,7 @@ class Jenkins {
         ]
     }
 
-    private Object stumble(String what) {
+    protected Object stumble(String what) {
         List planned = faults[what]
         Object fault = planned ? planned.remove(0) : null
         if (fault instanceof Throwable) {
@@ -119,9 +139,15 @@ class Jenkins {
         events().findAll { !it.end && it.step.name == name }*.step
     }
 
-    /** The commands that touch the release, in order, without preparation and questions. */
+    /** The commands that touch the release, in order, without preparation, questions and pages. */
     List<String> commands() {
-        steps('sh').collect { command(it) }.findAll { it != 'setup' && !(it ==~ /plan .*|pipeline (lock|question) ?.*/) }
+        steps('sh').collect { command(it) }.findAll {
+            it != 'setup' && !(it ==~ /plan .*|report|pipeline (lock|question|absent) ?.*/)
+        }
+    }
+
+    StepCall ofCommand(String words) {
+        steps('sh').find { command(it) == words }
     }
 
     List<StepCall> rollbacks() {
@@ -139,12 +165,17 @@ class Jenkins {
             assert input.around('timeout'), 'a gate without a time limit'
             assert input.around('lock'), 'a gate outside the lock'
         }
-        steps('sh').findAll { it.env().THESEUS_STEP && !command(it).startsWith('rollback') && !command(it).startsWith('pipeline') }.each {
-            assert it.around('timeout'), "no time limit: $it"
-            assert it.around('timeout').around('node'), "a time limit that is not on the leaf: $it"
+        steps('sh').each { step ->
+            if (command(step).startsWith('rollback')) {
+                assert !step.around('timeout'), 'a time limit around a rollback'
+            } else {
+                assert step.around('timeout'), "no time limit: ${command(step)}"
+                assert step.around('timeout').around('node'), "a time limit that is not on the leaf: ${command(step)}"
+            }
+            if (step.env().THESEUS_STEP) {
+                assert step.around('lock'), "outside the lock: ${command(step)}"
+            }
         }
-        steps('sh').findAll { it.env().THESEUS_STEP }.each { assert it.around('lock'), "outside the lock: $it" }
-        rollbacks().each { assert !it.around('timeout'), 'a time limit around a rollback' }
         steps('junit').each {
             assert it.args.allowEmptyResults == false
             assert it.text('testResults').endsWith('/*.xml')
@@ -152,26 +183,24 @@ class Jenkins {
         assertReported()
     }
 
-    /** Every step that ran has its report shown, its state archived and stashed, on the agent that ran it. */
+    /** Every step that ran has its report shown, and report and state kept, on the agent that ran it. */
     private void assertReported() {
         List<Event> all = events()
         all.eachWithIndex { Event event, int index ->
             StepCall step = event.step
-            if (event.end || step.name != 'sh' || !step.env().THESEUS_STEP) {
+            if (event.end || step.name != 'sh' || !step.env().THESEUS_STEP || step.around('node').number in lostNodes()) {
                 return
             }
-            String folder = "reports/${step.env().THESEUS_STEP}/"
+            String folder = step.env().THESEUS_REPORTS_DIR - '.theseus/build-7/'
             StepCall node = step.around('node')
-            List<StepCall> after = all.drop(index + 1).findAll { !it.end && it.step.around('node')?.number == node.number }*.step
-            if (node.number in lostNodes()) {
-                return
-            }
-            assert after.any { it.name == 'junit' && it.text('testResults').startsWith(folder) }, "no report of $folder"
-            if (all.any { it.end && it.step.name == 'dir' && it.step.around('node').number == node.number && it.failure }) {
+            List<Event> after = all.drop(index + 1).findAll { it.step.around('node')?.number == node.number }
+            List<StepCall> begun = after.findAll { !it.end }*.step
+            assert begun.any { it.name == 'junit' && it.text('testResults') == "$folder/*.xml" }, "no report of $folder"
+            if (after.any { it.end && it.step.name == 'dir' && it.failure }) {
                 return // interrupted while it kept them
             }
-            assert after.any { it.name == 'archiveArtifacts' && it.text('artifacts').startsWith('theseus-state.json,') }
-            assert after.any { it.name == 'stash' }
+            assert begun.any { it.name == 'archiveArtifacts' && it.text('artifacts').contains("theseus-state.json,$folder/**,") }
+            assert begun.count { it.name == 'stash' } == 2
         }
     }
 

@@ -15,7 +15,7 @@ class ReleasesTest {
 
     @Test
     void allPassBeforeAnyIsPromoted() {
-        Jenkins jenkins = several().restarting().toTheEnd()
+        Jenkins jenkins = several().toTheEnd()
         assert jenkins.pipeline.failure() == null
         assert jenkins.steps('lock')*.args == [
             [resource: 'theseus/shop/reviews', inversePrecedence: true, extra: [[resource: 'theseus/shop/ratings']]],
@@ -54,7 +54,7 @@ class ReleasesTest {
     void refusalPutsAllBack() {
         Jenkins jenkins = several()
         List<StepCall> waiting = jenkins.run()
-        jenkins.pipeline.fail(waiting.first(), Jenkins.interruption('rejected'))
+        jenkins.pipeline.fail(waiting.first(), Jenkins.rejected())
         jenkins.toTheEnd()
         assert jenkins.rollbacks().size() == 2
         assert jenkins.result() == 'ABORTED'

@@ -15,14 +15,23 @@ class RolloutTest {
 
     @Test
     void goodPath() {
-        Jenkins jenkins = new Jenkins(SIMPLE).restarting().toTheEnd()
+        Jenkins jenkins = new Jenkins(SIMPLE).toTheEnd()
         assert jenkins.pipeline.failure() == null
         assert jenkins.result() == 'SUCCESS'
         assert jenkins.commands() == ALL
         assert jenkins.steps('lock')*.args == [[resource: 'theseus/shop/web', inversePrecedence: true]]
-        assert jenkins.steps('stage')*.text('name') == ['Plan'] + Jenkins.PLAN.collect { "The step $it".toString() }
+        assert jenkins.steps('stage')*.text('name') == ['Plan'] + jenkins.plan.collect { "The step $it".toString() }
         assert jenkins.steps('node').every { it.text('label') == 'deploy' }
-        assert jenkins.pipeline.restarts > 30
+        jenkins.assertDiscipline()
+    }
+
+    @Test
+    void theControllerMayRestartBeforeEveryStep() {
+        Jenkins jenkins = new Jenkins(SIMPLE).restarting()
+        jenkins.plan = ['begin', 'promote']
+        jenkins.fault('promote --step promote', 1).toTheEnd()
+        assert jenkins.pipeline.restarts > 20
+        assert jenkins.commands() == ['begin', 'promote --step promote', 'rollback --own']
         jenkins.assertDiscipline()
     }
 
@@ -40,7 +49,7 @@ class RolloutTest {
     @Test
     void eachStepAborted() {
         ALL.each { words ->
-            Jenkins jenkins = new Jenkins(SIMPLE).fault(words, Jenkins.interruption('aborted by a user')).toTheEnd()
+            Jenkins jenkins = new Jenkins(SIMPLE).fault(words, Jenkins.aborted()).toTheEnd()
             assert jenkins.commands() == ALL.takeWhile { it != words } + [words, 'rollback --own']
             assert jenkins.pipeline.failure() instanceof FlowInterruptedException
             assert jenkins.result() == 'ABORTED'
@@ -90,8 +99,7 @@ class RolloutTest {
 
     @Test
     void aRollbackThatFailsIsSaidAndTheFirstFailureStays() {
-        Jenkins jenkins = new Jenkins(SIMPLE).fault('smoke --step smoke-dark', 1).fault('rollback --own', 3)
-            .restarting().toTheEnd()
+        Jenkins jenkins = new Jenkins(SIMPLE).fault('smoke --step smoke-dark', 1).fault('rollback --own', 3).toTheEnd()
         assert jenkins.pipeline.failure().message == 'script returned exit code 1'
         assert jenkins.result() == 'FAILURE'
         assert jenkins.events().any { it.end && it.step.name == 'catchError' && it.failure?.message?.endsWith('3') }
@@ -101,16 +109,19 @@ class RolloutTest {
     @Test
     void aRollbackCanBeAborted() {
         Jenkins jenkins = new Jenkins(SIMPLE).fault('smoke --step smoke-dark', 1)
-            .fault('rollback --own', Jenkins.interruption('aborted again')).toTheEnd()
-        assert jenkins.pipeline.failure().message == 'aborted again'
+            .fault('rollback --own', Jenkins.aborted('dave')).toTheEnd()
+        assert jenkins.pipeline.failure().causes*.user*.id == ['dave']
         assert jenkins.result() == 'ABORTED'
     }
 
     @Test
     void timeLimitsComeFromThePlanUnlessGiven() {
-        assert new Jenkins(SIMPLE).toTheEnd().steps('timeout')*.args.unique() == [[time: 600, unit: 'SECONDS']]
-        Jenkins given = new Jenkins("theseusRollout(timeLimit: 30)").toTheEnd()
-        assert given.steps('timeout')*.args.unique() == [[time: 30, unit: 'MINUTES']]
+        assert limits(new Jenkins(SIMPLE)) == [[time: 600, unit: 'SECONDS']]
+        assert limits(new Jenkins('theseusRollout(timeLimit: 30)')) == [[time: 30, unit: 'MINUTES']]
+    }
+
+    private static List<Map> limits(Jenkins jenkins) {
+        jenkins.toTheEnd().steps('sh').findAll { it.env().THESEUS_STEP }*.around('timeout')*.args.unique()
     }
 
     @Test
@@ -151,7 +162,7 @@ class RolloutTest {
     void sourceCanBeAStash() {
         Jenkins jenkins = new Jenkins("theseusRollout(source: 'manifests')").toTheEnd()
         assert jenkins.steps('checkout') == []
-        assert jenkins.steps('unstash')*.text('name').unique() == ['manifests']
+        assert jenkins.steps('unstash').count { it.text('name') == 'manifests' } == jenkins.steps('node').size()
     }
 
     @Test

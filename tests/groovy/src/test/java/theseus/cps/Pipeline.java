@@ -17,15 +17,16 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.ObjectInputStream;
 import java.io.ObjectOutputStream;
-import java.io.Serializable;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import jenkins.model.CauseOfInterruption;
 import org.jenkinsci.plugins.workflow.steps.FlowInterruptedException;
 
 /**
@@ -49,9 +50,13 @@ public final class Pipeline {
 
     /** Calls that groovy-cps could not follow: code that does not do in Jenkins what it says. */
     public final List<String> mismatches = new ArrayList<>();
-    /** Whether the controller restarts before every step is answered. */
+    /** Whether the controller restarts between any two steps; else the program is only saved and loaded. */
     public boolean restartsAtEveryStep;
     public int restarts;
+    /** Steps of plugins that this Jenkins does not have. */
+    public final Set<String> missing = new HashSet<>();
+    /** Shared by the builds of one Jenkins. */
+    public Locks locks = new Locks();
     /** What has happened, as somebody outside sees it: no restart forgets it. */
     public final List<Event> events = new ArrayList<>();
 
@@ -62,17 +67,16 @@ public final class Pipeline {
     private ProgramState state = new ProgramState();
     private ProgramState.Thread running;
 
-    public Pipeline(String source, List<Path> libraries) throws Exception {
+    public Pipeline(String source, List<Path> libraries, int number) throws Exception {
         this.libraries = libraries;
         compiled = new Compiled(source, libraries);
         boot();
-        state.env.put("BUILD_NUMBER", "7");
+        state.env.put("BUILD_NUMBER", String.valueOf(number));
     }
 
     static Pipeline current() {
         return CURRENT.get();
     }
-
 
     public Build build() {
         return state.build;
@@ -104,7 +108,8 @@ public final class Pipeline {
                 ProgramState.Thread ready = ready();
                 if (ready != null) {
                     advance(ready);
-                } else if (!answerOne(answer)) {
+                    save();
+                } else if (!lockOne() && !answerOne(answer)) {
                     return pending();
                 }
             }
@@ -125,8 +130,9 @@ public final class Pipeline {
     }
 
     /** Somebody stops the build: the innermost steps are interrupted. */
-    public void abort() {
-        interrupt(state.threads.values().iterator().next(), new FlowInterruptedException("aborted by a user"));
+    public void abort(String user) {
+        interrupt(state.threads.values().iterator().next(),
+            new FlowInterruptedException(new CauseOfInterruption.UserInterruption(user)));
     }
 
     public byte[] save() throws IOException {
@@ -139,16 +145,29 @@ public final class Pipeline {
 
     public void load(byte[] saved) throws Exception {
         boot();
-        try (ObjectInputStream in = new ObjectInputStreamWithLoader(
-            new ByteArrayInputStream(saved), loader)) {
-            state = (ProgramState) in.readObject();
-        }
+        read(saved);
     }
 
     /** Saves, forgets everything, loads with new classes. */
     public void restart() throws Exception {
         load(save());
         restarts++;
+    }
+
+    /** What Jenkins does at every step is done in every test: all that lives is saved, and read again. */
+    private void between() throws Exception {
+        if (restartsAtEveryStep) {
+            restart();
+        } else {
+            read(save());
+        }
+    }
+
+    private void read(byte[] saved) throws Exception {
+        try (ObjectInputStream in = new ObjectInputStreamWithLoader(
+            new ByteArrayInputStream(saved), loader)) {
+            state = (ProgramState) in.readObject();
+        }
     }
 
     private void boot() throws ReflectiveOperationException {
@@ -193,11 +212,11 @@ public final class Pipeline {
     }
 
     Object step(String name, Object[] given) {
-        if (Arrays.asList("agent", "nonresumable", "file", "string").contains(name)) {
+        if (Symbols.NAMES.contains(name)) {
             return Symbols.of(name, given);
         }
         Steps.Step known = Steps.of(name);
-        if (known == null) {
+        if (known == null || missing.contains(name)) {
             throw new NoSuchMethodError("No such DSL method '" + name + "' found among steps");
         }
         StepCall call = new StepCall(state.stepsMade++, name, given, running.inside, running.id);
@@ -263,13 +282,23 @@ public final class Pipeline {
         if (pending().isEmpty()) {
             return false;
         }
-        if (restartsAtEveryStep) {
-            restart();
-        }
+        between();
         for (StepCall step : pending()) {
             Outcome outcome = outcomeOf(step, answer);
             if (outcome != null) {
                 resume(state.threads.get(step.thread), outcome);
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Lets in the first step that waits for a lock which is free; false when there is none. */
+    private boolean lockOne() {
+        for (ProgramState.Thread one : state.threads.values()) {
+            if (one.queued && locks.take(this, one.waiting)) {
+                one.queued = false;
+                body(one, one.waiting, one.waiting.body, null);
                 return true;
             }
         }
@@ -294,6 +323,7 @@ public final class Pipeline {
 
     private static void resume(ProgramState.Thread thread, Outcome outcome) {
         thread.waiting = null;
+        thread.queued = false;
         thread.resume = outcome;
     }
 
@@ -325,6 +355,10 @@ public final class Pipeline {
         thread.live = 0;
         thread.firstFailure = null;
         thread.results.clear();
+        if (call.name.equals("lock")) {
+            thread.queued = true;
+            return;
+        }
         if (!call.name.equals("parallel")) {
             body(thread, call, call.body, null);
             return;
@@ -375,6 +409,9 @@ public final class Pipeline {
             state.build.worsen(call.args.containsKey("buildResult") ? call.text("buildResult") : "FAILURE");
             outcome = new Outcome(null, null);
         }
+        if (call.name.equals("lock")) {
+            locks.release(this, call);
+        }
         call.body = null;
         events.add(new Event(call, true, failure));
         resume(parent, outcome);
@@ -389,7 +426,7 @@ public final class Pipeline {
             if (Boolean.TRUE.equals(parent.waiting.args.get("failFast"))) {
                 for (ProgramState.Thread other : new ArrayList<>(state.threads.values())) {
                     if (other.parent == parent) {
-                        interrupt(other, new FlowInterruptedException("another branch failed"));
+                        interrupt(other, new FlowInterruptedException(new BranchFailed()));
                     }
                 }
             }
@@ -439,12 +476,13 @@ public final class Pipeline {
         }
     }
 
-    /** What is written like a step and is only a value: the conditions of retry, the bindings of credentials. */
-    static final class Symbols {
-        static final String AGENT = "agent()";
+    /** Why the other branches of a `parallel` end when one has failed. */
+    private static final class BranchFailed extends CauseOfInterruption {
+        private static final long serialVersionUID = 1;
 
-        static Serializable of(String name, Object[] given) {
-            return name.equals("agent") ? AGENT : name + Arrays.asList(given);
+        @Override
+        public String getShortDescription() {
+            return "Failed in another branch";
         }
     }
 }

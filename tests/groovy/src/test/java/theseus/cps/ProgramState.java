@@ -32,6 +32,7 @@ final class ProgramState implements Serializable {
         Continuable program;
         Outcome resume;
         StepCall waiting;
+        boolean queued; // for a lock
         int tries;
         int live;
         Throwable firstFailure;

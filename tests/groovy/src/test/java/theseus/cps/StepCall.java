@@ -3,6 +3,8 @@ package theseus.cps;
 import groovy.lang.Closure;
 import groovy.lang.GString;
 import java.io.Serializable;
+import java.nio.file.Path;
+import java.nio.file.Paths;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -74,9 +76,21 @@ public final class StepCall implements Serializable {
         return null;
     }
 
-    /** The environment that the enclosing withEnv blocks make. */
+    /** The folder of its workspace that the enclosing dir blocks lead to. */
+    public Path folder() {
+        Path outer = parent == null ? Paths.get("") : parent.folder();
+        return name.equals("dir") ? outer.resolve(text("path")) : outer;
+    }
+
+    /** The environment that the enclosing withEnv and withCredentials blocks make; a credential is its id. */
     public Map<String, String> env() {
         Map<String, String> result = parent == null ? new LinkedHashMap<>() : parent.env();
+        if (name.equals("withCredentials")) {
+            for (Object binding : (List<?>) args.get("bindings")) {
+                Map<?, ?> file = (Map<?, ?>) binding;
+                result.put(file.get("variable").toString(), file.get("credentialsId").toString());
+            }
+        }
         if (name.equals("withEnv")) {
             for (Object pair : (List<?>) args.get("overrides")) {
                 String[] parts = pair.toString().split("=", 2);
