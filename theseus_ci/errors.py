@@ -4,6 +4,7 @@
     ├── UsageError               2   what the user wrote cannot be done as written
     │   ├── ConfigError              theseus.yaml or a flow; carries file and key path
     │   ├── ManifestError            the manifest to release; carries file and document
+    │   ├── OutOfOrder               a step whose turn has not come; names the one that is next
     │   ├── Rejected                 the API server or an admission webhook finds an object invalid
     │   └── Refused                  begin saw a danger; carries the setting that allows it, if any
     └── CannotKnow               3   could not find out, or could not act
@@ -40,6 +41,7 @@ class TheseusError(Exception):
     """
 
     exit_code = EXIT_CANNOT_KNOW
+    next_command = ""  # what to run next, where it does not follow from the rollout's state
 
     def __init__(self, message: str, *, remedy: str = "") -> None:
         super().__init__(message)
@@ -62,6 +64,14 @@ class ConfigError(UsageError):
 
 class ManifestError(UsageError):
     """The manifest to release is unreadable or does not hold what is needed."""
+
+
+class OutOfOrder(UsageError):
+    """A step whose turn has not come: `next_command` runs the one whose turn it is."""
+
+    def __init__(self, message: str, *, next_command: str) -> None:
+        super().__init__(message, remedy=f"run it first: {next_command}")
+        self.next_command = next_command
 
 
 class Rejected(UsageError):
@@ -106,6 +116,8 @@ class UnknownKind(CannotKnow):
 
 class LeaseHeld(CannotKnow):
     """Another rollout of the same service holds the lease."""
+
+    next_command = "theseus-ci status"
 
 
 class LeaseLost(CannotKnow):

@@ -135,9 +135,12 @@ class Cluster(Protocol):
 class Logs(Protocol):
     """What containers have written."""
 
-    def read(self, namespace: str, pod: str, container: str, since: str) -> bytes:
+    def read(
+        self, namespace: str, pod: str, container: str, since: str, *, tail: int | None = None
+    ) -> bytes:
         """Lines as `TIME TEXT`, from the second in which `since` lies (such a TIME; "" is from the
-        beginning). The last one may be incomplete; then it has no line end.
+        beginning), and of them the last `tail`. The last one may be incomplete; then it has no
+        line end.
 
         Raises errors.ClusterUnavailable, Rejected (the container has not started) or Forbidden.
         """

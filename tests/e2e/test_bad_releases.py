@@ -12,6 +12,7 @@ import pytest
 from tests.e2e import app
 from tests.e2e.api import Object
 from tests.e2e.world import World
+from tests.report import junit_plugin
 
 LEASE = "theseus-web"
 
@@ -40,6 +41,7 @@ class Bad:
     env: dict[str, str] = field(default_factory=dict)
     image: str = ""
     keys: dict[str, Any] = field(default_factory=dict)
+    evidence: str = ""  # what the report shows of its pods
 
     def manifest(self) -> Object:
         return app.deployment("web-v2", "v2", env=self.env, image=self.image)
@@ -48,8 +50,15 @@ class Bad:
 STRICT = {**app.PERFORMANCE, "tolerance": "100%", "rate": 300, "maxDuration": "4s"}
 QUICK_WAITS = {"ready": "4s"}
 BAD: dict[str, Bad] = {
-    "crashes at its start": Bad(("deploy",), "crashed", {"DEMO_CRASH_AT_START": "true"}),
-    "image that nobody has pushed": Bad(("deploy",), "ImagePull", image="nowhere/web:v2"),
+    "crashes at its start": Bad(
+        ("deploy",),
+        "crashed",
+        {"DEMO_CRASH_AT_START": "true"},
+        evidence="--tail 40\ncrashed as told: at start",
+    ),
+    "image that nobody has pushed": Bad(
+        ("deploy",), "ImagePull", image="nowhere/web:v2", evidence="waiting to start"
+    ),
     "never ready": Bad(("deploy",), "not ready", {"DEMO_READY_DELAY": "1h"}),
     "listens on the wrong port": Bad(("deploy",), "not ready", {"DEMO_PORT_OFFSET": "1"}),
     "crashes under load": Bad(
@@ -87,6 +96,8 @@ def test_a_bad_release_is_found_and_taken_back(steady: World, name: str) -> None
     found = state["steps"][-1]
     assert (found["id"], found["verdict"]) in {(step, "fail") for step in bad.found_at}, done.text
     assert bad.says in found["summary"]
+    cases = junit_plugin.read(steady.folder / "reports" / f"{found['id']}.xml")
+    assert any(bad.evidence in case.details for case in cases)
     assert all(weight == 0 for weight in steady.candidate_weights())
     assert done.last_words == (
         "production traffic: 100 % on web-v1, 0 % on web-v2",

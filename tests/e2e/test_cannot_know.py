@@ -187,8 +187,37 @@ def test_another_rollout_holds_the_lease(steady: World) -> None:
     done = steady.theseus("begin", folder=elsewhere, code=3)
     for text in ("another rollout", "https://ci.example.com/job/web/7/", since[:19]):
         assert text in done.err
+    assert done.last_words[1] == "next: theseus-ci status"
     assert steady.dump() == before
     assert not (elsewhere / "theseus-state.json").exists()
+
+
+@pytest.mark.parametrize("other", ["another manifest", "another configuration"])
+def test_a_workspace_in_which_another_release_was_left_behind(steady: World, other: str) -> None:
+    steady.theseus("begin")
+    assert "has begun already: nothing to do" in steady.theseus("begin").out
+    if other == "another manifest":
+        steady.configure(app.candidate("v3", replicas=1))
+        says = "has changed since begin"
+    else:
+        steady.configure(app.candidate(replicas=1), bake={"rate": 2})
+        says = "different: bake"
+    before = steady.dump()
+    done = steady.theseus("begin", code=2 if other == "another manifest" else 3)
+    assert says in done.err
+    assert "theseus-ci rollback" in done.err
+    assert steady.dump() == before
+
+
+def test_a_step_whose_turn_has_not_come(steady: World) -> None:
+    steady.theseus("begin")
+    before = steady.get("VirtualService", "web")
+    for command in (("deploy",), ("bake", "123ms"), ("shift", "37")):
+        done = steady.theseus(*command, code=2)
+        assert "comes after base-route" in done.err
+        assert done.last_words[1] == "next: theseus-ci base-route"
+    assert steady.get("VirtualService", "web") == before
+    assert not steady.has("Deployment", "web-v2")
 
 
 def test_an_entrypoint_that_nobody_serves(steady: World) -> None:

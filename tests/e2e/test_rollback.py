@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,6 +101,8 @@ def test_a_rollback_that_is_killed_goes_on_elsewhere(steady: World, act: str) ->
     rollback.until_line(act)
     rollback.send(signal.SIGKILL)
     rollback.wait()
+    told = json.loads(steady.theseus("status", "--json").out)
+    assert (told["nextStep"], told["next"]) == (None, "theseus-ci rollback")
     _rolled_back(steady, before, steady.empty_folder())
 
 

@@ -50,8 +50,10 @@ def test_a_failure_rolls_back_unless_told_otherwise(ready: World) -> None:
     kept = ready.theseus("run", "--no-rollback", code=1)
     assert kept.last_words[1] == "next: theseus-ci rollback"
     assert ready.has("Deployment", "web-v2")
+    assert "next      theseus-ci rollback" in ready.theseus("status").out
     blocked = ready.theseus("run", code=3)
     assert "theseus-ci run --resume" in blocked.err
+    assert "nothing to do" not in blocked.out
     ready.theseus("rollback")
     assert ready.dump() == before
 

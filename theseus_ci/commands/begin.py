@@ -11,12 +11,22 @@ from pathlib import Path
 import msgspec
 
 from theseus_ci.commands.session import Session
-from theseus_ci.errors import EXIT_DONE, Forbidden, LeaseLost, Rejected, TheseusError
+from theseus_ci.config.load import config_from_dict
+from theseus_ci.config.types import Config
+from theseus_ci.errors import (
+    EXIT_DONE,
+    Forbidden,
+    LeaseHeld,
+    LeaseLost,
+    Rejected,
+    TheseusError,
+)
 from theseus_ci.model import CheckResult, Verdict
 from theseus_ci.preflight.begin import prepare
 from theseus_ci.report.junit import write_report
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.lease import Lease
+from theseus_ci.rollout.release import load_release
 from theseus_ci.rollout.situation import untouched
 from theseus_ci.rollout.state import State, StepRecord
 from theseus_ci.rollout.store import StateStore
@@ -35,13 +45,16 @@ def _act(session: Session) -> int:
     rollout = begin(session)
     if rollout is not None:
         session.leave(rollout)
+    elif session.state is not None:
+        session.console.log(f"rollout {session.state.rollout} has begun already: nothing to do")
     return EXIT_DONE
 
 
 def begin(session: Session) -> Rollout | None:
     """Begin a rollout; None when the artefact's rollout has begun already and still runs.
 
-    Raises ConfigError, ManifestError, Refused, LeaseHeld, Forbidden, ClusterUnavailable.
+    Raises ConfigError, ManifestError, Refused, Forbidden, ClusterUnavailable, and LeaseHeld when
+    what runs is another rollout, be it of this workspace.
     """
     started = session.clock.now()
     service = UNKNOWN_SERVICE
@@ -58,7 +71,7 @@ def begin(session: Session) -> Rollout | None:
         running = _already_running(session, store, lease)
         if running is not None:
             session.state = running
-            session.console.log(f"rollout {running.rollout} has begun already: nothing to do")
+            _require_same(config, running)
             return None
         lease.require_free()
         state = prepare(session.world, config, namespace, Path(session.args.config).parent)
@@ -138,6 +151,24 @@ def _already_running(session: Session, store: StateStore, lease: Lease) -> State
         return None
     mine = store.load()
     return mine if lease.read() is not None and mine.rollout == copy.rollout else None
+
+
+def _require_same(config: Config, running: State) -> None:
+    """A workspace that another build left behind must not turn this release into that build's.
+
+    Raises LeaseHeld when the configuration is not the running rollout's, ManifestError when the
+    manifest is not.
+    """
+    planned = config_from_dict(running.config)
+    names = zip(Config.__struct_fields__, Config.__struct_encode_fields__, strict=True)
+    differing = [key for name, key in names if getattr(config, name) != getattr(planned, name)]
+    if differing:
+        raise LeaseHeld(
+            f"rollout {running.rollout} of {running.candidate.deployment} has begun in this "
+            f"workspace, with another configuration; different: {', '.join(differing)}",
+            remedy="theseus-ci run --resume goes on with it, theseus-ci rollback ends it",
+        )
+    load_release(config, running)
 
 
 def _report(session: Session, service: str, error: TheseusError | None, started: float) -> None:

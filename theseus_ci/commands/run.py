@@ -67,10 +67,10 @@ def _follow_plan(session: Session, rollout: Rollout) -> int:
         load_stage(step.command[0])
         step_arguments(step)
     session.console.follow()
-    for number, step in enumerate(steps, start=1):
-        if step.id in rollout.state.done():
+    for number, step in enumerate(plan.steps, start=1):
+        if step not in steps or step.id in rollout.state.done():
             continue
-        code = _one(session, rollout, step, f"[{number}/{len(steps)}]")
+        code = _one(session, rollout, step, f"[{number}/{len(plan.steps)}]")
         if code != EXIT_DONE:
             return code
     close(rollout, PHASE_PROMOTED)
@@ -92,7 +92,7 @@ def _one(session: Session, rollout: Rollout, step: Step, position: str) -> int:
     except Interrupted as error:
         if error.signal_number == signal.SIGINT and sys.stdin.isatty():
             session.clock.forget()
-            session.console.log("Ctrl-C: rolling back")
+            session.console.log("Ctrl-C: rolling back (once more: stop here, as it is)")
             _way_back(session, rollout)
         raise
     except LeaseLost:

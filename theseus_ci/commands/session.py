@@ -191,14 +191,17 @@ class Session:
             for line in error.remedy.splitlines():
                 print(f"  {line}", file=sys.stderr)
         reachable = not isinstance(error, ClusterUnavailable | Interrupted)
-        self.last_words(read_cluster=reachable)
+        self.last_words(read_cluster=reachable, following=error)
 
-    def last_words(self, *, read_cluster: bool = True) -> None:
+    def last_words(
+        self, *, read_cluster: bool = True, following: TheseusError | None = None
+    ) -> None:
         """The two lines every failure ends with."""
         self.clock.forget()
         cluster = self.__dict__.get("cluster") if read_cluster else None
         print(traffic.describe(cluster, self.state), file=sys.stderr)
-        print(f"next: {next_command(self.state)}", file=sys.stderr)
+        given = following.next_command if following is not None else ""
+        print(f"next: {given or next_command(self.state)}", file=sys.stderr)
 
     def _save_what_is_known(self) -> None:
         if self.state is None or self.state.phase in ENDED:

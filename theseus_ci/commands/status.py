@@ -11,10 +11,12 @@ from theseus_ci.commands.session import Session
 from theseus_ci.console import Console
 from theseus_ci.errors import EXIT_DONE, StateError
 from theseus_ci.model import Object, Verdict
+from theseus_ci.plan import Step
 from theseus_ci.rollout import lease as leases
 from theseus_ci.rollout import traffic
 from theseus_ci.rollout.measured import is_weak, undecided
-from theseus_ci.rollout.state import ENDED, State, StepRecord
+from theseus_ci.rollout.situation import next_command
+from theseus_ci.rollout.state import ENDED, PHASE_RUNNING, State, StepRecord
 
 MARKS = {Verdict.PASS: "✓", Verdict.SKIPPED: "–", Verdict.FAIL: "✗", Verdict.ERROR: "!"}
 
@@ -43,7 +45,7 @@ def _act(session: Session) -> int:
 
 
 def _facts(session: Session, state: State, lease: Object | None) -> dict[str, Any]:
-    step = state.plan.next_after(state.done())
+    step = _next_step(state)
     facts: dict[str, Any] = {
         "rollout": state.rollout,
         "service": f"{state.namespace}/{state.service}",
@@ -51,7 +53,8 @@ def _facts(session: Session, state: State, lease: Object | None) -> dict[str, An
         "previous": state.previous.deployment if state.previous else None,
         "candidate": state.candidate.deployment,
         "traffic": traffic.describe(session.cluster, state),
-        "nextStep": step.id if step and state.phase not in ENDED else None,
+        "nextStep": step.id if step else None,
+        "next": f"theseus-ci {' '.join(step.command)}" if step else next_command(state),
         "steps": [
             {
                 "id": record.id,
@@ -78,6 +81,14 @@ def _facts(session: Session, state: State, lease: Object | None) -> dict[str, An
     return facts
 
 
+def _next_step(state: State) -> Step | None:
+    """The step that may run now; None when none may: the rollout has ended or its way back has
+    begun, or the last step has not passed."""
+    if state.phase != PHASE_RUNNING or (state.steps and state.steps[-1].id not in state.done()):
+        return None
+    return state.plan.next_after(state.done())
+
+
 def _text(facts: dict[str, Any], state: State) -> str:
     lines = [
         f"rollout   {facts['rollout']} ({facts['phase']})",
@@ -101,9 +112,7 @@ def _text(facts: dict[str, Any], state: State) -> str:
         )
         lines.append(f"  {mark} {step.id:<22} {detail}")
     lines += [f"note      {note}" for note in facts["notes"]]
-    if facts["nextStep"]:
-        command = " ".join(state.plan.step(facts["nextStep"]).command)
-        lines.append(f"next      theseus-ci {command}")
+    lines.append(f"next      {facts['next']}")
     return "\n".join(lines)
 
 

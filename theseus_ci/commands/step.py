@@ -6,7 +6,7 @@ import argparse
 
 from theseus_ci.commands.session import Session
 from theseus_ci.commands.stage import load_stage
-from theseus_ci.errors import EXIT_DONE, UsageError
+from theseus_ci.errors import EXIT_DONE, OutOfOrder, UsageError
 from theseus_ci.model import Verdict
 from theseus_ci.plan import Step
 from theseus_ci.rollout.context import Rollout
@@ -16,6 +16,7 @@ from theseus_ci.rollout.state import ENDED, PHASE_PROMOTED, PHASE_RUNNING, State
 from theseus_ci.runner import Stage, exit_code, run_step
 
 ARGUMENTS = {"shift": "weight", "bake": "duration"}
+GROUNDWORK = frozenset({"base-route", "deploy", "dark-route", "await-mesh"})
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,22 +84,28 @@ def _of_several(state: State, planned: list[Step]) -> Step | None:
 def _check_order(rollout: Rollout, step: Step) -> None:
     """Steps build on each other: one that skips an unfinished step is refused."""
     state = rollout.state
-    if step not in state.plan.steps:
-        return
-    missing = state.plan.unfinished_before(step, state.done() | {"begin"})
+    missing = _missing(state, step)
     if missing and state.phase == PHASE_RUNNING:
         first = missing[0]
-        raise UsageError(
+        raise OutOfOrder(
             f"{step.id} comes after {first.id}, which has not passed yet",
-            remedy=f"run it first: theseus-ci {' '.join(first.command)}",
+            next_command=f"theseus-ci {' '.join(first.command)}",
         )
+
+
+def _missing(state: State, step: Step) -> list[Step]:
+    """Unfinished steps that `step` builds on; one that is not planned builds on the test routes."""
+    done = state.done() | {"begin"}
+    if step in state.plan.steps:
+        return list(state.plan.unfinished_before(step, done))
+    return [one for one in state.plan.steps if one.command[0] in GROUNDWORK and one.id not in done]
 
 
 def _ended(session: Session, state: State) -> int:
     command = session.args.command
     finished = {"promoted": "promote", "rolled back": "rollback"}[state.phase]
-    session.console.log(f"rollout {state.rollout} is {state.phase} already: nothing to do")
     if command == finished:
+        session.console.log(f"rollout {state.rollout} is {state.phase} already: nothing to do")
         return EXIT_DONE
     raise UsageError(
         f"rollout {state.rollout} has ended ({state.phase}): there is nothing to {command}",

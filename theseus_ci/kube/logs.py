@@ -21,11 +21,15 @@ class PodLogs:
         self._connection = connection
         self._clock = clock
 
-    def read(self, namespace: str, pod: str, container: str, since: str) -> bytes:
+    def read(
+        self, namespace: str, pod: str, container: str, since: str, *, tail: int | None = None
+    ) -> bytes:
         """See `ports.Logs`. One request, which is not repeated: the next reading is."""
         query = [("container", container), ("timestamps", "true")]
         if since:
             query.append(("sinceTime", since))
+        if tail is not None:
+            query.append(("tailLines", str(tail)))
         server = f"the API server {self._connection.server}"
         what = f"read the log of pod {namespace}/{pod}"
         try:

@@ -17,6 +17,7 @@ from theseus_ci.model import CheckResult, Outcome, Verdict
 from theseus_ci.rollout import load_job, repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.last_words import last_words
 from theseus_ci.rollout.measured import keep_first_run
 from theseus_ci.rollout.routes import test_headers
 from theseus_ci.stages.result import failed, skipped
@@ -105,6 +106,7 @@ def _equal_strength(rollout: Rollout) -> Outcome | None:
         f"{state.candidate.deployment} cannot be measured at equal strength: {readiness.problem}",
         expected=f"{replicas} ready pods within {rollout.config.waits.ready}",
         actual=readiness.problem,
+        evidence=last_words(rollout, state.candidate),
         repeat=repeat.pods(rollout),
     )
 

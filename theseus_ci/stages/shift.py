@@ -10,6 +10,7 @@ from theseus_ci.model import Outcome
 from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.last_words import last_words
 from theseus_ci.rollout.routes import edit_routes, report_drift, secret
 from theseus_ci.stages.result import failed, passed
 
@@ -30,6 +31,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
             f"{state.candidate.deployment} cannot carry {args.weight} %: {readiness.problem}",
             expected=f"{replicas} ready pods within {rollout.config.waits.ready}",
             actual=readiness.problem,
+            evidence=last_words(rollout, state.candidate),
             repeat=repeat.pods(rollout),
         )
     if rollout.view.can_observe:

@@ -1,0 +1,52 @@
+"""What a version's pods wrote last: the reason why they do not start, kept before they are gone."""
+
+from __future__ import annotations
+
+from theseus_ci.errors import CannotKnow, Interrupted, UsageError
+from theseus_ci.model import Object
+from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.readiness import selector_text
+from theseus_ci.rollout.state import Version
+
+LINES = 40
+CHARACTERS = 8_000  # of all of it
+PODS = 2  # more of them say the same
+
+
+def last_words(rollout: Rollout, version: Version) -> str:
+    """The end of the logs of containers that are not ready; "" where there is nothing to read.
+
+    It helps people and decides nothing: a log that cannot be read is a remark.
+    """
+    namespace = rollout.state.namespace
+    try:
+        pods = rollout.cluster.list("Pod", namespace, labels=selector_text(version.pod_labels))
+        said = [_of_pod(rollout, pod) for pod in pods[:PODS]]
+    except Interrupted:
+        raise
+    except CannotKnow as error:
+        return f"the pods could not be read: {error}"
+    return "\n".join(part for part in said if part)[-CHARACTERS:]
+
+
+def _of_pod(rollout: Rollout, pod: Object) -> str:
+    name = pod["metadata"]["name"]
+    parts = []
+    for status in (pod.get("status") or {}).get("containerStatuses") or []:
+        if status.get("ready"):
+            continue
+        container = status["name"]
+        head = f"$ kubectl -n {rollout.state.namespace} logs {name} -c {container} --tail {LINES}"
+        parts.append(f"{head}\n{_log(rollout, name, container)}")
+    return "\n".join(parts)
+
+
+def _log(rollout: Rollout, pod: str, container: str) -> str:
+    try:
+        data = rollout.world.logs.read(rollout.state.namespace, pod, container, "", tail=LINES)
+    except Interrupted:
+        raise
+    except (CannotKnow, UsageError) as error:  # not allowed to, or the container never started
+        return f"({error})"
+    lines = data.decode("utf-8", "replace").splitlines()
+    return "\n".join(line.partition(" ")[2] for line in lines) or "(nothing)"
