@@ -1,23 +1,27 @@
 """Time and signals: the only place where this program waits or learns that it must stop.
 
-A signal interrupts at once where it can do no harm: while waiting, or while an answer is read. The
-journal holds the intent of every act, so an answer that was never read is found out again by the
-next process. Between such places the signal is only noted, and `check` raises it. A step's time
-limit arrives in the same way.
+A signal interrupts at once where it can do no harm: while this thread waits, be it for another one
+that talks to a server. The journal holds the intent of every act, so an answer that was never read
+is found out again by the next process. Between such places the signal is only noted, and `check`
+raises it. A step's time limit arrives in the same way.
 """
 
 from __future__ import annotations
 
 import select
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from types import FrameType
+from typing import TypeVar
 
 from theseus_ci.errors import CannotKnow, Interrupted
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+T = TypeVar("T")
 
 
 class SystemClock:
@@ -86,9 +90,29 @@ class SystemClock:
         finally:
             self._interruptible -= 1
 
+    def wait_for(self, act: Callable[[], T]) -> T:
+        """What `act` returns or raises; a stop signal interrupts the waiting, never `act` itself.
+
+        Raised inside a library, an exception could leave one of its locks locked, and the next call
+        would wait for ever. An `act` that nobody waits for any more ends by itself or with the
+        process.
+        """
+        answer: Future[T] = Future()
+        self.check()
+        threading.Thread(target=_fulfil, args=(answer, act), daemon=True).start()
+        with self.interruptible():
+            return answer.result()
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:
             return
         self._signal = number
         if self._interruptible:
             self.check()
+
+
+def _fulfil(answer: Future[T], act: Callable[[], T]) -> None:
+    try:
+        answer.set_result(act())
+    except BaseException as error:  # noqa: BLE001 (handed on to who waits, not dealt with)
+        answer.set_exception(error)

@@ -9,15 +9,22 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import urllib3.exceptions
 from kubernetes.dynamic.exceptions import DynamicApiError
 
 from theseus_ci.clock import SystemClock
-from theseus_ci.errors import CannotKnow, ClusterUnavailable, StaleObject, UnknownKind
+from theseus_ci.errors import (
+    CannotKnow,
+    ClusterUnavailable,
+    StaleObject,
+    TheseusError,
+    UnknownKind,
+)
 from theseus_ci.kinds import KINDS, Kind
 from theseus_ci.kube.connect import Connection
 from theseus_ci.kube.errors import translate
@@ -28,6 +35,7 @@ TRANSIENT = frozenset({429, 500, 502, 503, 504})
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 5.0
 SHORTEST_REQUEST_SECONDS = 0.1
+Request = Callable[[], urllib3.BaseHTTPResponse]
 
 
 class KubernetesCluster:
@@ -145,20 +153,19 @@ class KubernetesCluster:
         """Changes after `version`; ends when the server ends the watch or the history is gone."""
         entry = KINDS[kind]
         try:
-            with self._clock.interruptible():
-                response = self._connection.client.request(
-                    "get",
-                    entry.path(namespace),
-                    serialize=False,
-                    watch="true",
-                    resource_version=version,
-                    label_selector=labels or None,
-                    field_selector=fields or None,
-                    timeout_seconds=max(1, math.ceil(seconds)),
-                    query_params=[],
-                    header_params={},
-                    _request_timeout=(self._request_seconds, seconds + self._request_seconds),
-                )
+            request = self._request(
+                "get",
+                entry.path(namespace),
+                watch="true",
+                resource_version=version,
+                label_selector=labels or None,
+                field_selector=fields or None,
+                timeout_seconds=max(1, math.ceil(seconds)),
+                query_params=[],
+                header_params={},
+                _request_timeout=(self._request_seconds, seconds + self._request_seconds),
+            )
+            response = self._clock.wait_for(request)
         except (DynamicApiError, urllib3.exceptions.HTTPError):
             return
         try:
@@ -175,10 +182,13 @@ class KubernetesCluster:
         chunks = response.stream(65536, decode_content=True)
         while True:
             try:
-                with self._clock.interruptible():
-                    chunk = next(chunks, b"")
+                chunk = self._clock.wait_for(lambda: next(chunks, b""))
             except (urllib3.exceptions.HTTPError, OSError):
                 return
+            except TheseusError:
+                with suppress(ValueError, RuntimeError):  # it has ended in this very moment
+                    response.shutdown()  # the thread that reads holds what `close` needs
+                raise
             if not chunk:
                 return
             *lines, pending = (pending + chunk).split(b"\n")
@@ -242,21 +252,22 @@ class KubernetesCluster:
     def _once(
         self, method: str, path: str, body: Object | None, query: dict[str, Any], *, dry_run: bool
     ) -> dict[str, Any]:
-        with self._clock.interruptible():
-            response = self._connection.client.request(
-                method,
-                path,
-                body=body,
-                serialize=False,
-                content_type=MERGE_PATCH if method == "patch" else None,
-                dry_run="All" if dry_run else None,
-                query_params=[],  # the client's own default is one list shared by all calls
-                header_params={},
-                _request_timeout=self._seconds_left(),
-                **query,
-            )
-            answer = json.loads(response.data)
-        return _checked(answer)
+        request = self._request(
+            method,
+            path,
+            body=body,
+            content_type=MERGE_PATCH if method == "patch" else None,
+            dry_run="All" if dry_run else None,
+            query_params=[],  # the client's own default is one list shared by all calls
+            header_params={},
+            _request_timeout=self._seconds_left(),
+            **query,
+        )
+        return _checked(json.loads(self._clock.wait_for(lambda: request().data)))
+
+    def _request(self, method: str, path: str, **options: Any) -> Request:
+        """A request of the kubernetes client that answers with what the server sent."""
+        return partial(self._connection.client.request, method, path, serialize=False, **options)
 
     def _seconds_left(self) -> float:
         left = self._until - self._clock.monotonic()

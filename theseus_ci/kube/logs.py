@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import urllib3.exceptions
 from kubernetes.dynamic.exceptions import DynamicApiError
 
@@ -33,16 +35,16 @@ class PodLogs:
         server = f"the API server {self._connection.server}"
         what = f"read the log of pod {namespace}/{pod}"
         try:
-            with self._clock.interruptible():
-                response = self._connection.client.request(
-                    "get",
-                    KINDS["Pod"].path(namespace, pod) + "/log",
-                    serialize=False,
-                    query_params=query,
-                    header_params={"Accept": "*/*"},
-                    _request_timeout=REQUEST_SECONDS,
-                )
-                return bytes(response.data)
+            request = partial(
+                self._connection.client.request,
+                "get",
+                KINDS["Pod"].path(namespace, pod) + "/log",
+                serialize=False,
+                query_params=query,
+                header_params={"Accept": "*/*"},
+                _request_timeout=REQUEST_SECONDS,
+            )
+            return bytes(self._clock.wait_for(lambda: request().data))
         except DynamicApiError as error:
             body = error.body.encode() if isinstance(error.body, str) else error.body or b""
             raise translate(
