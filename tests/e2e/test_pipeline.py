@@ -52,7 +52,8 @@ def test_a_question_tells_what_has_been_found(world: World) -> None:
     asked = world.theseus(
         "pipeline", "question", "promote", env=FIRST_BUILD | page
     ).out.splitlines()
-    assert asked == [
+    assert all(line.startswith("Note: ") for line in asked[4:-2])
+    assert asked[:4] + asked[-2:] == [
         "Go on with promote?",
         f"{world.namespace}/web: web-v1 → web-v2.",
         "Production traffic: 100 % on web-v1, 0 % on web-v2.",

@@ -11,7 +11,7 @@ from theseus_ci.commands.pipeline_question import question
 from theseus_ci.commands.session import Session
 from theseus_ci.errors import EXIT_DONE, CannotKnow, ConfigError, NoRollout, UsageError
 from theseus_ci.model import CheckResult, Verdict
-from theseus_ci.report.evidence import absent, files_of
+from theseus_ci.report.evidence import absent
 from theseus_ci.report.junit import write_report
 from theseus_ci.rollout.measured import accept, is_weak, undecided
 from theseus_ci.rollout.state import GateAnswer
@@ -135,17 +135,12 @@ def _crashed(session: Session) -> int:
 
 def _absent(session: Session) -> int:
     """Of a rollout that did not begin only begin has a report; the state is then another's."""
-    folder = Path(session.args.reports)
     try:
         state = None if session.is_foreign() else session.load_state(write=False)[0]
     except NoRollout:
         state = None
-    missing: tuple[str, ...]
-    if state is None:
-        missing = () if any(path.exists() for path in files_of(folder, "begin")) else ("begin",)
-    else:
-        missing = absent(folder, state.rollout, tuple(record.id for record in state.steps))
-    for step in missing:
+    ran = ("begin",) if state is None else tuple(record.id for record in state.steps)
+    for step in absent(Path(session.args.reports), ran):
         print(step)
     return EXIT_DONE
 

@@ -28,9 +28,11 @@ def read_evidence(folder: Path, rollout: str, steps: tuple[str, ...]) -> Evidenc
     return found
 
 
-def absent(folder: Path, rollout: str, steps: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the steps that have left no file of this rollout in the folder."""
-    return tuple(step for step in steps if _run_of(folder, rollout, step) is None)
+def absent(folder: Path, steps: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of the steps that have left no file in the folder."""
+    return tuple(
+        step for step in steps if not any(path.exists() for path in files_of(folder, step))
+    )
 
 
 def files_of(folder: Path, step: str) -> Iterator[Path]:
