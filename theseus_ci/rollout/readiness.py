@@ -10,7 +10,7 @@ import msgspec
 from theseus_ci.model import Object
 from theseus_ci.ports import Clock, Cluster
 
-WATCH_SECONDS = 3.0  # one watch; between two of them pods are looked at and the lease is renewed
+WATCH_SECONDS = 15.0  # one watch at most; between two of them the lease is renewed
 HOPELESS_WAITING = frozenset({"ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"})
 CRASHES = 3  # restarts of one container after which it is not waited for any longer
 
@@ -53,36 +53,63 @@ def await_replicas(
 ) -> Readiness:
     """Watch until `wanted` pods are ready, a pod is beyond hope, or `seconds` have passed.
 
-    `alive` is called at least every WATCH_SECONDS (lease, signals); `said` gets progress.
+    What counts is the Deployment's status. Until its pods are ready they are what is watched, since
+    they say what is wrong; then the Deployment is. `alive` is called between two watches (lease,
+    signals); `said` gets progress.
     """
     deadline = clock.monotonic() + seconds
-    last = -1
+    ready = ready_replicas(cluster.get("Deployment", namespace, deployment))
+    if ready >= wanted:
+        return Readiness(ready=ready, wanted=wanted)
+    said(f"{ready} of {wanted} pods of {deployment} are ready")
     while True:
-        left = deadline - clock.monotonic()
+        pods: list[Object] = []
+        for pods in cluster.watch(
+            "Pod", namespace, labels=pod_selector, timeout=_span(clock, deadline)
+        ):
+            hopeless = first_problem(pods, only_hopeless=True)
+            if hopeless:
+                return Readiness(ready=ready, wanted=wanted, problem=hopeless)
+            if ready_pods(pods) >= wanted:
+                break
+        alive()
         for found in cluster.watch(
             "Deployment",
             namespace,
             fields=f"metadata.name={deployment}",
-            timeout=max(0.0, min(WATCH_SECONDS, left)),
+            timeout=_span(clock, deadline) if ready_pods(pods) >= wanted else 0.0,
         ):
-            ready = ready_replicas(found[0] if found else None)
-            if ready >= wanted:
-                return Readiness(ready=ready, wanted=wanted)
-            if ready != last:
-                said(f"{ready} of {wanted} pods of {deployment} are ready")
-                last = ready
+            seen = ready_replicas(found[0] if found else None)
+            if seen >= wanted:
+                return Readiness(ready=seen, wanted=wanted)
+            if seen != ready:
+                said(f"{seen} of {wanted} pods of {deployment} are ready")
+                ready = seen
         alive()
-        pods = cluster.list("Pod", namespace, labels=pod_selector)
-        hopeless = first_problem(pods, only_hopeless=True)
-        if hopeless:
-            return Readiness(ready=max(last, 0), wanted=wanted, problem=hopeless)
         if clock.monotonic() >= deadline:
             why = first_problem(pods) or "no pod says why"
             return Readiness(
-                ready=max(last, 0),
+                ready=ready,
                 wanted=wanted,
-                problem=f"{max(last, 0)} of {wanted} pods were ready after {seconds:g} s: {why}",
+                problem=f"{ready} of {wanted} pods were ready after {seconds:g} s: {why}",
             )
+
+
+def _span(clock: Clock, deadline: float) -> float:
+    """How long the next watch may last."""
+    return max(0.0, min(WATCH_SECONDS, deadline - clock.monotonic()))
+
+
+def ready_pods(pods: list[Object]) -> int:
+    """How many of them are ready, and stay."""
+    return sum(
+        any(
+            one["type"] == "Ready" and one["status"] == "True"
+            for one in (pod.get("status") or {}).get("conditions") or []
+        )
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp")
+    )
 
 
 def await_scaled_down(
@@ -100,12 +127,11 @@ def await_scaled_down(
     deadline = clock.monotonic() + seconds
     last = -1
     while True:
-        left = deadline - clock.monotonic()
         for found in cluster.watch(
             "Deployment",
             namespace,
             fields=f"metadata.name={deployment}",
-            timeout=max(0.0, min(WATCH_SECONDS, left)),
+            timeout=_span(clock, deadline),
         ):
             pods = int((found[0].get("status") or {}).get("replicas", 0)) if found else 0
             if pods <= at_most:
@@ -130,10 +156,9 @@ def await_gone(
     """Watch until no pod matches; return how many are left when `seconds` have passed."""
     deadline = clock.monotonic() + seconds
     while True:
-        left = deadline - clock.monotonic()
         pods: list[Object] = []
         for pods in cluster.watch(
-            "Pod", namespace, labels=pod_selector, timeout=max(0.0, min(WATCH_SECONDS, left))
+            "Pod", namespace, labels=pod_selector, timeout=_span(clock, deadline)
         ):
             if not pods:
                 return 0
