@@ -13,6 +13,7 @@ from theseus_ci.sandbox.apiserver.errors import (
     unsupported,
     wrong_type,
 )
+from theseus_ci.sandbox.apiserver.rules import broken
 from theseus_ci.sandbox.apiserver.schema import Node
 
 TYPES: dict[str, tuple[type, ...]] = {
@@ -39,6 +40,7 @@ def violations(value: Any, node: Node, path: str) -> Iterator[Cause]:
         return
     yield from _bounds(value, node, path)
     yield from _combinations(value, node, path)
+    yield from broken(value, node, path)
     if isinstance(value, dict):
         for name in node.required:
             if name not in value:
@@ -83,6 +85,9 @@ def _bounds(value: Any, node: Node, path: str) -> Iterator[Cause]:
             yield invalid_value(path, value, f"may not be more than {raw['maxLength']} bytes")
         if "pattern" in raw and not re.search(raw["pattern"], value):
             yield invalid_value(path, value, f"{path} in body should match '{raw['pattern']}'")
+    if isinstance(value, dict) and len(value) > raw.get("maxProperties", len(value)):
+        detail = f"must have at most {raw['maxProperties']} properties"
+        yield invalid_value(path, len(value), detail)
     if isinstance(value, list):
         if len(value) < raw.get("minItems", 0):
             detail = f"should have at least {raw['minItems']} items"
