@@ -55,6 +55,9 @@ KINDS: dict[str, Kind] = {
     "SelfSubjectAccessReview": Kind(
         "authorization.k8s.io", "v1", "selfsubjectaccessreviews", namespaced=False
     ),
+    "SelfSubjectReview": Kind(
+        "authentication.k8s.io", "v1", "selfsubjectreviews", namespaced=False
+    ),
 }
 
 OURS_ALONE = frozenset({"PodLog", "Job"})

@@ -96,3 +96,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     summary: str  # one sentence for people
     results: tuple[CheckResult, ...] = ()
+
+
+class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the API server says of itself."""
+
+    version: str  # such as v1.36.3
+    ahead: float  # seconds by which its clock is ahead of ours; it tells whole seconds
+    seconds: float  # how long its answer took

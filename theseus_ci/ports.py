@@ -12,7 +12,7 @@ from typing import Protocol
 from theseus_ci.config.performance import ErrorRate, Performance
 from theseus_ci.config.smoke import SmokeCheck
 from theseus_ci.measure import Judgement, Measurement, SlicePair
-from theseus_ci.model import Answer, CheckResult, CheckTarget, Object, Objects
+from theseus_ci.model import Answer, CheckResult, CheckTarget, Object, Objects, ServerFacts
 
 
 class Clock(Protocol):
@@ -144,4 +144,18 @@ class Logs(Protocol):
 
         Raises errors.ClusterUnavailable, Rejected (the container has not started) or Forbidden.
         """
+        ...
+
+
+class Server(Protocol):
+    """The API server itself, not its objects."""
+
+    def about(self) -> ServerFacts:
+        """Raises errors.ClusterUnavailable, or errors.CannotKnow where it will not say."""
+        ...
+
+    def serves(self, group: str, version: str) -> frozenset[str] | None:
+        """The plurals that a version of an API group has; None when it is not served. Raises
+        errors.ClusterUnavailable also where something else behind the server is to serve it and
+        does not answer."""
         ...

@@ -70,6 +70,17 @@ class Api:
         path = KINDS[kind].path(namespace, name)
         return self._ask("PATCH", path, patch, "application/merge-patch+json")
 
+    def dry_run(self, kind: str, namespace: str, obj: Object) -> requests.Response:
+        """What the server says of a creation that it does not carry out."""
+        url = self.server + KINDS[kind].path(namespace) + "?dryRun=All"
+        return self._session.post(url, json=obj, timeout=30)
+
+    def token(self, namespace: str, account: str) -> str:
+        """A token of a ServiceAccount."""
+        path = KINDS["ServiceAccount"].path(namespace, account)
+        body = {"spec": {"expirationSeconds": 3600}}
+        return str(self._ask("POST", f"{path}/token", body, "application/json")["status"]["token"])
+
     def delete(self, kind: str, namespace: str, name: str) -> None:
         path = KINDS[kind].path(namespace, name)
         answer = self._session.delete(self.server + path, timeout=30)
@@ -128,9 +139,12 @@ def content(obj: Object) -> Object:
 
 
 def _kind(obj: Object) -> Kind:
-    if obj["kind"] == "CustomResourceDefinition":
-        return Kind("apiextensions.k8s.io", "v1", "customresourcedefinitions", namespaced=False)
-    return KINDS[obj["kind"]]
+    """Also of kinds that no release has to do with."""
+    name = str(obj["kind"])
+    if name in KINDS:
+        return KINDS[name]
+    group, _, version = obj["apiVersion"].rpartition("/")
+    return Kind(group, version, f"{name.lower()}s", namespaced=False)
 
 
 def _checked(answer: requests.Response) -> Object:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tests.e2e import app
+from tests.e2e.accounts import account, all_rights
 from tests.e2e.api import Object
 from tests.e2e.test_cannot_know import restricted
 from tests.e2e.test_secret import secret_of
 from tests.e2e.world import World, until
+from theseus_ci.rights.needed import LOAD_WORKERS
 
-DOCS = Path(__file__).parents[2] / "docs" / "workers.md"
 NAME = "theseus-web-load"
 IMAGE = "registry.example.com/load:1"
 DARK = ("begin", "base-route", "deploy", "dark-route", "await-mesh", "shift")
@@ -62,20 +62,17 @@ def map_image(world: World, script: str) -> None:
     world.api.apply(config_map, "kube-system")
 
 
-def documented_user(world: World) -> str:
-    """The kubeconfig of one who has the rights in docs/workers.md beside those of every release;
-    on the real control plane, which reads its file of users but once, the administrator's."""
-    if (world.sandbox.directory / "etcd").exists():
-        return str(world.sandbox.kubeconfig)
-    text = DOCS.read_text().partition("<!-- rights -->")[2].partition("<!-- /rights -->")[0]
-    rules = yaml.safe_load(text.replace("```yaml", "").replace("```", ""))
-    return str(restricted(world, "", "", "", besides=rules))
+def user_with_workers(world: World) -> str:
+    """The kubeconfig of one who has the rights of deploy/rbac.yaml for workers, beside those of
+    every release."""
+    allowed = [*all_rights(world), *all_rights(world, (LOAD_WORKERS,))]
+    return str(account(world, allowed).kubeconfig)
 
 
 def test_many_workers_measure_as_one(world: World) -> None:
     release(world, "theseus-ci/load:dev", app.PERFORMANCE)
     secret = secret_of(world)
-    running = world.start("performance", "--baseline", "--kubeconfig", documented_user(world))
+    running = world.start("performance", "--baseline", "--kubeconfig", user_with_workers(world))
     running.until_line("all 3 workers have begun")
     job, pods = world.get("Job", NAME), workers(world)
     ours = world.get("Secret", NAME)

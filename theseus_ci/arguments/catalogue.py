@@ -24,6 +24,7 @@ COMMANDS = {
     "run": "the whole flow in one process, with rollback",
     "status": "who releases what, since when, how far",
     "report": "the whole rollout as a page for Jenkins, or as Markdown",
+    "doctor": "may I release here? rights, versions, configuration, mesh, with the fix for each",
     "init": "write a commented theseus.yaml from what runs in the cluster",
     "pipeline": "for pipelines: the lock's name, a gate's question, who approved",
     "load-worker": "in the pods of performance.load: send one share, print its samples",

@@ -54,7 +54,7 @@ def collect(session: Session, name: str | None) -> list[Object]:
     cluster = session.cluster
     service = find_service(cluster, namespace, config.service)
     host = ServiceHost(config.service, namespace)
-    virtual_services = find_virtual_services(cluster, config, host, session.console.log)
+    virtual_services = find_virtual_services(cluster, config, host)
     rules = find_rules(cluster, host)
     if name is None:
         running = find_running(cluster, service)

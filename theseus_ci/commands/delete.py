@@ -49,7 +49,7 @@ def _delete(session: Session, service: Object, host: ServiceHost) -> None:
     version = running_of(cluster, host.namespace, session.args.name)
     if version is None:
         raise UsageError(f"there is no Deployment {host.namespace}/{session.args.name}")
-    virtual_services = find_virtual_services(cluster, config, host, session.console.log)
+    virtual_services = find_virtual_services(cluster, config, host)
     rules = [rule for rule in find_rules(cluster, host) if is_for(rule, host)]
     others = [one for one in find_running(cluster, service) if one.name != version.name]
     _refuse_if_carrying(version, host, virtual_services, rules, service)

@@ -11,14 +11,14 @@ from theseus_ci.arguments import options
 from theseus_ci.commands.session import Session
 from theseus_ci.config.init_template import Facts, render
 from theseus_ci.config.types import Config
-from theseus_ci.errors import EXIT_DONE, Refused, UsageError
+from theseus_ci.errors import EXIT_DONE, Forbidden, Refused, UsageError
 from theseus_ci.mesh.routing import ServiceHost
 from theseus_ci.mesh.survey import survey
 from theseus_ci.model import Object
 from theseus_ci.preflight.begin import VERSION_LABELS
 from theseus_ci.preflight.candidate import find_autoscaler
 from theseus_ci.preflight.previous import choose_previous
-from theseus_ci.preflight.routes import find_rules, find_virtual_services
+from theseus_ci.preflight.routes import find_rules, find_virtual_services, routing_to
 from theseus_ci.preflight.running import Running, find_running, find_service
 
 
@@ -61,7 +61,7 @@ def gather(session: Session, namespace: str, name: str, manifest: str | None) ->
     service = find_service(cluster, namespace, name)
     host = ServiceHost(name, namespace)
     config = Config(service=name)
-    virtual_services = find_virtual_services(cluster, config, host, session.console.log)
+    virtual_services, everywhere = _virtual_services(session, config, host)
     previous = _previous(session, config, host, service, virtual_services)
     known: dict[str, Any] = {}
     if previous is not None:
@@ -79,6 +79,7 @@ def gather(session: Session, namespace: str, name: str, manifest: str | None) ->
         namespace=namespace,
         manifest=manifest,
         virtual_services=tuple(_short(obj, namespace) for obj in virtual_services),
+        must_name_them=not everywhere,
         gateways=tuple(
             dict.fromkeys(
                 gateway for obj in virtual_services for gateway in obj["spec"].get("gateways") or []
@@ -87,6 +88,23 @@ def gather(session: Session, namespace: str, name: str, manifest: str | None) ->
         host=_host(virtual_services, host),
         **known,
     )
+
+
+def _virtual_services(
+    session: Session, config: Config, host: ServiceHost
+) -> tuple[list[Object], bool]:
+    """Those that route to the service, and whether they could be looked for everywhere; without
+    rights beyond its namespace, those in it."""
+    try:
+        return find_virtual_services(session.cluster, config, host), True
+    except Forbidden:
+        found = session.cluster.list("VirtualService", host.namespace)
+    print(
+        f"# only namespace {host.namespace} may be looked through for VirtualServices: if others "
+        "route to the service too, add them to virtualServices",
+        file=sys.stderr,
+    )
+    return routing_to(host, found), False
 
 
 def _previous(

@@ -32,7 +32,7 @@ from theseus_ci.rollout.state import ENDED, PHASE_ROLLING_BACK, State
 from theseus_ci.rollout.store import StateStore
 
 if TYPE_CHECKING:
-    from theseus_ci.commands.adapters import Connection, KubernetesCluster
+    from theseus_ci.commands.adapters import Connection, KubernetesCluster, KubernetesServer
 
 SAVING_SECONDS = 1.0  # after a signal, what the last save may cost; the whole exit has 3 s
 
@@ -56,6 +56,11 @@ class Session:
     @cached_property
     def cluster(self) -> KubernetesCluster:
         made: KubernetesCluster = _adapters().KubernetesCluster(self.connection, self.clock)
+        return made
+
+    @cached_property
+    def server(self) -> KubernetesServer:
+        made: KubernetesServer = _adapters().KubernetesServer(self.connection, self.clock)
         return made
 
     @cached_property

@@ -31,6 +31,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     version_label: str | None = None  # the previous Deployment's, if its pods have one
     has_hpa: bool = False
     virtual_services: tuple[str, ...] = ()  # [namespace/]name
+    must_name_them: bool = False  # a rollout may not look for them in all namespaces
     gateways: tuple[str, ...] = ()
     entrypoint: str | None = None  # a guess
     host: str | None = None
@@ -53,7 +54,9 @@ def _lines(facts: Facts) -> Iterator[str]:
     yield from _key("version", "1.4.2", active=False)
     yield from _key("previous", facts.previous or facts.service, active=False)
     yield from _key(
-        "virtualServices", list(facts.virtual_services) or [facts.service], active=False
+        "virtualServices",
+        list(facts.virtual_services) or [facts.service],
+        active=facts.must_name_them and bool(facts.virtual_services),
     )
     no_route = bool(facts.gateways) and not facts.virtual_services
     yield from _key("gateways", list(facts.gateways) or ["mesh"], active=no_route)

@@ -24,6 +24,7 @@ from theseus_ci.errors import (
     StaleObject,
     TheseusError,
     UnknownKind,
+    UsageError,
 )
 from theseus_ci.kinds import KINDS, Kind
 from theseus_ci.kube.connect import Connection
@@ -31,6 +32,7 @@ from theseus_ci.kube.errors import translate
 from theseus_ci.model import Object, Objects
 
 MERGE_PATCH = "application/merge-patch+json"
+REFUSALS = frozenset({401, 403})  # of a watch: it would be refused again
 TRANSIENT = frozenset({429, 500, 502, 503, 504})
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 5.0
@@ -166,7 +168,17 @@ class KubernetesCluster:
                 _request_timeout=(self._request_seconds, seconds + self._request_seconds),
             )
             response = self._clock.wait_for(request)
-        except (DynamicApiError, urllib3.exceptions.HTTPError):
+        except DynamicApiError as error:
+            if error.status in REFUSALS:
+                raise self._failure(
+                    error,
+                    f"watch {entry.plural} in {namespace}",
+                    entry,
+                    "watch",
+                    entry.path(namespace),
+                ) from error
+            return
+        except urllib3.exceptions.HTTPError:
             return
         try:
             for line in self._lines(response):
@@ -229,12 +241,9 @@ class KubernetesCluster:
             try:
                 return self._once(method, path, body, query or {}, dry_run=dry_run)
             except DynamicApiError as error:
-                raw = error.body.encode() if isinstance(error.body, str) else error.body or b""
                 if error.status == 404 and (absent_is_fine or verb == "list"):
                     return None
-                failure = translate(
-                    error.status, raw, what=what, kind=kind, verb=verb, server=self._server
-                )
+                failure = self._failure(error, what, kind, verb, path)
                 wait = _retry_after(error) or back_off
                 refused = method == "post" and isinstance(failure, StaleObject)  # by a quota, say
                 transient = error.status in TRANSIENT or refused
@@ -248,6 +257,19 @@ class KubernetesCluster:
                 raise failure from cause
             self._clock.pause(wait)
             back_off = min(back_off * 2, LONGEST_BACK_OFF_SECONDS)
+
+    def _failure(
+        self, error: DynamicApiError, what: str, kind: Kind, verb: str, path: str
+    ) -> CannotKnow | UsageError:
+        return translate(
+            error.status,
+            error.body.encode() if isinstance(error.body, str) else error.body or b"",
+            what=what,
+            kind=kind,
+            verb=verb,
+            server=self._server,
+            namespace=_namespace(kind, path),
+        )
 
     def _once(
         self, method: str, path: str, body: Object | None, query: dict[str, Any], *, dry_run: bool
@@ -302,6 +324,12 @@ def _entry(kind: str, obj: Object) -> Kind:
     if kind not in KINDS:
         raise CannotKnow(f"{obj.get('apiVersion')} {kind} is not a kind theseus-ci can handle")
     return KINDS[kind]
+
+
+def _namespace(kind: Kind, path: str) -> str | None:
+    """The namespace in a path; None when it asks for all of them, or for what is in none."""
+    _, _, inner = path.partition("/namespaces/")
+    return inner.partition("/")[0] if inner and kind.namespaced else None
 
 
 def _checked(answer: object) -> dict[str, Any]:

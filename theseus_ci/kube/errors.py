@@ -35,7 +35,14 @@ def rbac_rule(kind: Kind, verb: str) -> str:
 
 
 def translate(
-    status: int, body: bytes, *, what: str, kind: Kind, verb: str, server: str
+    status: int,
+    body: bytes,
+    *,
+    what: str,
+    kind: Kind,
+    verb: str,
+    server: str,
+    namespace: str | None,
 ) -> CannotKnow | UsageError:
     """The error for an HTTP status; `what` names the act and its object in words."""
     reason, message = status_message(body)
@@ -54,7 +61,8 @@ def translate(
         return Forbidden(
             f"{what}: {message or 'forbidden'}",
             rule=rule,
-            remedy=f"add this rule to the Role of the user that runs theseus-ci:\n{rule}",
+            remedy=f"add this rule to {_role(namespace)} of the user that runs theseus-ci "
+            f"(theseus-ci doctor lists all that is missing):\n{rule}",
         )
     if status in (400, 413, 422):
         return Rejected(f"{what}: the API server refuses the object: {message}")
@@ -62,3 +70,7 @@ def translate(
         f"{what}: {server} answered {status} {reason} {message}".rstrip(),
         remedy="try again once the API server is healthy: kubectl get --raw /readyz",
     )
+
+
+def _role(namespace: str | None) -> str:
+    return f"a Role in namespace {namespace}" if namespace else "a ClusterRole"

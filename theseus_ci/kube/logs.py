@@ -48,7 +48,13 @@ class PodLogs:
         except DynamicApiError as error:
             body = error.body.encode() if isinstance(error.body, str) else error.body or b""
             raise translate(
-                error.status, body, what=what, kind=KINDS["PodLog"], verb="get", server=server
+                error.status,
+                body,
+                what=what,
+                kind=KINDS["PodLog"],
+                verb="get",
+                server=server,
+                namespace=namespace,
             ) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ClusterUnavailable(f"{what}: {server} does not answer: {error}") from error

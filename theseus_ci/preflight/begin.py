@@ -57,7 +57,7 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
     service = find_service(cluster, namespace, config.service)
     host = ServiceHost(config.service, namespace)
     running = find_running(cluster, service)
-    virtual_services = find_virtual_services(cluster, config, host, world.log)
+    virtual_services = find_virtual_services(cluster, config, host)
     rules = find_rules(cluster, host)
     found = survey(virtual_services, host)
     previous = choose_previous(cluster, config, host, running, found, rules)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from theseus_ci.config.types import Config
-from theseus_ci.errors import Forbidden, Refused, UnknownKind
+from theseus_ci.errors import Refused, UnknownKind
 from theseus_ci.model import Object
 from theseus_ci.ports import Cluster
 from theseus_ci.rollout.editor import ref_of
@@ -137,7 +137,7 @@ def owned_by_flagger(cluster: Cluster, found: Found) -> Iterator[str]:
     namespace = found.service["metadata"]["namespace"]
     try:
         canaries = cluster.list("Canary", namespace)
-    except (UnknownKind, Forbidden):  # Flagger is not installed, or none of our business
+    except UnknownKind:  # Flagger is not installed
         return
     names = {found.service["metadata"]["name"]}
     if found.previous is not None:
@@ -158,7 +158,7 @@ def owned_by_argo(cluster: Cluster, found: Found) -> Iterator[str]:
     """An Argo Rollout scales the Deployment it refers to and edits the routes of its Services."""
     try:
         rollouts = cluster.list("Rollout", found.service["metadata"]["namespace"])
-    except (UnknownKind, Forbidden):  # Argo Rollouts is not installed, or none of our business
+    except UnknownKind:  # Argo Rollouts is not installed
         return
     workload = found.previous["metadata"]["name"] if found.previous is not None else None
     for rollout in rollouts:

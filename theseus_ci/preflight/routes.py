@@ -2,54 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from theseus_ci.config.types import Config
 from theseus_ci.errors import ConfigError, Forbidden, Refused, UnknownKind
-from theseus_ci.mesh.policy import ROOT_NAMESPACE, shadowing_rules
+from theseus_ci.mesh.policy import ROOT_NAMESPACE, rule_to_edit, shadowing_rules
 from theseus_ci.mesh.routing import ServiceHost
 from theseus_ci.mesh.survey import Survey, reaching, survey
 from theseus_ci.model import Object
 from theseus_ci.ports import Cluster
 
 
-def find_virtual_services(
-    cluster: Cluster, config: Config, service: ServiceHost, log: Callable[[str], None]
-) -> list[Object]:
-    """Those that route to the service: as configured, else all that can be seen.
+def find_virtual_services(cluster: Cluster, config: Config, service: ServiceHost) -> list[Object]:
+    """Those that route to the service: as configured, else all there are.
 
-    Raises ConfigError for a configured one that is absent, Refused where Istio is not installed.
+    Raises ConfigError for a configured one that is absent, Refused where Istio is not installed,
+    Forbidden where they may not be looked for everywhere: one that is not seen would go on sending
+    users to all pods, the candidate's among them.
     """
     if config.virtual_services:
         return [_named(cluster, name, service) for name in config.virtual_services]
     try:
         found = cluster.list("VirtualService", None)
-    except Forbidden:
-        found = cluster.list("VirtualService", service.namespace)
-        log(
-            f"only namespace {service.namespace} may be looked through for VirtualServices: name "
-            "those of other namespaces in `virtualServices:`"
-        )
+    except Forbidden as error:
+        raise Forbidden(
+            str(error),
+            rule=error.rule,
+            remedy=f"name all that route to {service.name} in theseus.yaml, as `virtualServices: "
+            f"[NAME, NAMESPACE/NAME]`, or {error.remedy}",
+        ) from error
     except UnknownKind:
         raise Refused(
             "the cluster has no VirtualServices: Istio is not installed",
             remedy="install Istio, or try the sandbox: theseus-ci sandbox up",
         ) from None
-    taking_part = set(survey(found, service).virtual_services)
+    return routing_to(service, found)
+
+
+def routing_to(service: ServiceHost, virtual_services: list[Object]) -> list[Object]:
+    """Those of them that route to the service."""
+    taking_part = set(survey(virtual_services, service).virtual_services)
     return [
-        vs for vs in found if (vs["metadata"]["namespace"], vs["metadata"]["name"]) in taking_part
+        vs
+        for vs in virtual_services
+        if (vs["metadata"]["namespace"], vs["metadata"]["name"]) in taking_part
     ]
 
 
 def find_rules(cluster: Cluster, service: ServiceHost) -> list[Object]:
-    """The DestinationRules that can matter to the service."""
+    """The DestinationRules that can matter to the service: those of its namespace, and the
+    mesh-wide ones where no rule of its own hides them. Raises Forbidden."""
     rules = cluster.list("DestinationRule", service.namespace)
-    if service.namespace != ROOT_NAMESPACE:
-        try:
-            rules += cluster.list("DestinationRule", ROOT_NAMESPACE)
-        except Forbidden:  # mesh-wide defaults cannot be read; the service's own rules decide
-            return rules
-    return rules
+    if service.namespace == ROOT_NAMESPACE or rule_to_edit(service, rules) is not None:
+        return rules
+    try:
+        return rules + cluster.list("DestinationRule", ROOT_NAMESPACE)
+    except Forbidden as error:
+        raise Forbidden(
+            str(error),
+            rule=error.rule,
+            remedy=f"give {service.name} a DestinationRule of its own, which then is edited, or "
+            f"{error.remedy}",
+        ) from error
 
 
 def refuse_bad_routes(
