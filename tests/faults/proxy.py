@@ -66,13 +66,6 @@ class Call:
         return self.method in MUTATING and not self.dry_run and not reviews
 
     @property
-    def verb(self) -> str:
-        """What an authorizer calls it."""
-        if self.method == "GET":
-            return "watch" if self.watch else "list" if self.lists else "get"
-        return {"POST": "create", "PUT": "update"}.get(self.method, self.method.lower())
-
-    @property
     def lists(self) -> bool:
         return self.method == "GET" and not self.name
 
