@@ -57,12 +57,21 @@ def test_a_single_answer_of_either_version_is_seen(shares: list[int]) -> None:
 
 @given(lost=st.integers(0, 999))
 def test_one_lost_request_is_marked_where_it_was(lost: int) -> None:
-    requests = [at(float(second), status=0 if second == lost else 200) for second in range(1000)]
+    requests = [at(float(second)) for second in range(1000)]
+    requests[lost] = at(float(lost), version="", status=0)
     line = picture(requests)[-1]
     assert line.startswith("  lost")
     assert [place for place, sign in enumerate(line) if sign == "×"] == [
         MARGIN + min(WIDTH - 1, int(lost / 999 * WIDTH))
     ]
+
+
+def test_a_version_that_answers_with_errors_has_lost_nothing() -> None:
+    requests = [at(float(second), "v2", 500 if second < 10 else 200) for second in range(1000)]
+    lines = picture(requests)
+    assert set(columns(lines)) == {"█" * HEIGHT}
+    assert lines[-2].split() == ["errors", "!"]
+    assert lines[-1].split() == ["lost", "none"]
 
 
 @given(places=st.lists(st.floats(0, 100), max_size=8))

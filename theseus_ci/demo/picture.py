@@ -8,7 +8,7 @@
                   1 %  50 % 100 %
 
 The candidate is drawn from the bottom, in eighths of a row, over the version before it. Below
-stands when answers were slow, and when requests were lost.
+stands when answers were slow, when a version answered with errors, and when requests were lost.
 """
 
 from __future__ import annotations
@@ -41,12 +41,13 @@ class _Column:
 
     candidate: int = 0
     previous: int = 0
-    bad: int = 0
+    lost: int = 0
+    failed: int = 0
     slow: int = 0
 
     @property
     def total(self) -> int:
-        return self.candidate + self.previous + self.bad
+        return self.candidate + self.previous + self.lost
 
     @property
     def level(self) -> int:
@@ -82,7 +83,8 @@ def draw(
     lines += [f"{'':>{_MARGIN}}{line}" for line in _labels(places)]
     slow = f"{SLOW_SECONDS * 1000:.0f} ms+"
     lines.append(_row(slow, [column.slow > SLOW_SHARE * column.total for column in columns], "·"))
-    lines.append(_row("lost", [column.bad > 0 for column in columns], "×"))
+    lines.append(_row("errors", [column.failed > 0 for column in columns], "!"))
+    lines.append(_row("lost", [column.lost > 0 for column in columns], "×"))
     return lines
 
 
@@ -93,14 +95,13 @@ def _columns(
     for request in requests:
         column = columns[min(WIDTH - 1, int((request.due - begin) / seconds * WIDTH))]
         column.slow += request.seconds > SLOW_SECONDS
-        if not request.answered:
-            column.bad += 1
-        elif request.version == candidate:
+        column.failed += request.failed_by_version
+        if request.version == candidate:
             column.candidate += 1
         elif request.version == previous:
             column.previous += 1
         else:
-            column.bad += 1
+            column.lost += 1
     return columns
 
 
