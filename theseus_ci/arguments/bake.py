@@ -14,7 +14,12 @@ EXAMPLE = "theseus-ci bake 2m"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("duration", type=duration, metavar="DURATION", help="500ms, 30s, 1m30s, 2h")
+    parser.add_argument(
+        "duration",
+        type=duration,
+        metavar="DURATION",
+        help="500ms, 30s, 1m30s, 2h; the canary flow has 1m, 2m and 5m",
+    )
 
 
 def duration(text: str) -> Duration:

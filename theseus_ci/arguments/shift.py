@@ -11,7 +11,12 @@ EXAMPLE = "theseus-ci shift 50"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("weight", type=weight, metavar="WEIGHT", help="0 to 100, in percent")
+    parser.add_argument(
+        "weight",
+        type=weight,
+        metavar="WEIGHT",
+        help="0 to 100, in percent; the canary flow has 1, 50 and 100",
+    )
 
 
 def weight(text: str) -> int:
