@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 import pytest
 
 import theseus_ci
+from tests.e2e import app
+from tests.e2e.world import World
 from tests.groovy.maven import HERE
 from tests.groovy.maven import maven as run_maven
 
@@ -30,13 +32,35 @@ CATCHABLE = (
 RESOURCE = r"\(label: '[^'$]*', script: libraryResource\('[\w/.]+'\)"
 
 
-def test_groovy(maven: str, tmp_path: Path) -> None:
-    """All of the Groovy tests."""
-    del maven
-    run_maven(HERE, "test", build=tmp_path)
-    results = [ElementTree.parse(file).getroot() for file in tmp_path.rglob("TEST-*.xml")]
+SHORT = ("autoscale", "performance", "bake", "scale-down-previous", "await-scale-down")
+
+
+def test_groovy(world: World, tmp_path: Path) -> None:
+    """All of the Groovy tests; one of them releases web-v2 in this world, as its users watch."""
+    world.start_service()
+    world.configure(app.candidate(), flow=app.flow(without=SHORT))
+    world.write("v3.yaml", app.candidate("v3"))
+    build, work = tmp_path / "build", tmp_path / "work"
+    work.mkdir()
+    with world.traffic(rate=20) as requests:
+        run_maven(
+            HERE,
+            "test",
+            build=build,
+            work=work,
+            repository=world.folder,
+            kubeconfig=world.sandbox.kubeconfig,
+            venv=Path(sys.executable).parents[1],
+        )
+    results = [ElementTree.parse(file).getroot() for file in build.rglob("TEST-*.xml")]
     assert len(results) == len(list((HERE / "src").rglob("*Test.groovy")))
     assert all(result.get("skipped") == "0" for result in results)
+    assert [one for one in requests if not one.answered] == []
+    assert {one.version for one in requests} == {"v1", "v2"}
+    assert world.ask().headers["x-demo-version"] == "v2"
+    assert not world.has("Lease", "theseus-web")
+    assert not world.has("Deployment", "web-v1")
+    assert not world.has("Deployment", "web-v3")
 
 
 def test_the_library_goes_with_this_version() -> None:
