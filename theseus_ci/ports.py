@@ -136,11 +136,18 @@ class Logs(Protocol):
     """What containers have written."""
 
     def read(
-        self, namespace: str, pod: str, container: str, since: str, *, tail: int | None = None
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        since: str,
+        *,
+        tail: int | None = None,
+        previous: bool = False,
     ) -> bytes:
         """Lines as `TIME TEXT`, from the second in which `since` lies (such a TIME; "" is from the
-        beginning), and of them the last `tail`. The last one may be incomplete; then it has no
-        line end.
+        beginning), and of them the last `tail`; with `previous`, of the container's last end. The
+        last one may be incomplete; then it has no line end.
 
         Raises errors.ClusterUnavailable, Rejected (the container has not started) or Forbidden.
         """

@@ -54,7 +54,7 @@ BAD: dict[str, Bad] = {
         ("deploy",),
         "crashed",
         {"DEMO_CRASH_AT_START": "true"},
-        evidence="--tail 40\ncrashed as told: at start",
+        evidence="--tail 40 --previous\ncrashed as told: at start",
     ),
     "image that nobody has pushed": Bad(
         ("deploy",), "ImagePull", image="nowhere/web:v2", evidence="waiting to start"
@@ -97,7 +97,8 @@ def test_a_bad_release_is_found_and_taken_back(steady: World, name: str) -> None
     assert (found["id"], found["verdict"]) in {(step, "fail") for step in bad.found_at}, done.text
     assert bad.says in found["summary"]
     cases = junit_plugin.read(steady.folder / "reports" / f"{found['id']}.xml")
-    assert any(bad.evidence in case.details for case in cases)
+    details = [case.details for case in cases]
+    assert any(bad.evidence in one for one in details), details
     assert all(weight == 0 for weight in steady.candidate_weights())
     assert done.last_words == (
         "production traffic: 100 % on web-v1, 0 % on web-v2",

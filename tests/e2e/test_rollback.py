@@ -85,7 +85,7 @@ def test_a_process_that_is_killed_in_the_middle_of_an_act(steady: World, act: st
 @pytest.mark.parametrize(
     "act",
     [
-        "restore autoscaler web-v1",
+        "restore the bounds of autoscaler web-v1",
         "all traffic to the previous version: edit VirtualService",
         "delete Deployment web-v2",
         "take our routes out of VirtualService",

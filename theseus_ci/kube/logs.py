@@ -24,7 +24,14 @@ class PodLogs:
         self._clock = clock
 
     def read(
-        self, namespace: str, pod: str, container: str, since: str, *, tail: int | None = None
+        self,
+        namespace: str,
+        pod: str,
+        container: str,
+        since: str,
+        *,
+        tail: int | None = None,
+        previous: bool = False,
     ) -> bytes:
         """See `ports.Logs`. One request, which is not repeated: the next reading is."""
         query = [("container", container), ("timestamps", "true")]
@@ -32,6 +39,8 @@ class PodLogs:
             query.append(("sinceTime", since))
         if tail is not None:
             query.append(("tailLines", str(tail)))
+        if previous:
+            query.append(("previous", "true"))
         server = f"the API server {self._connection.server}"
         what = f"read the log of pod {namespace}/{pod}"
         try:

@@ -35,15 +35,24 @@ def _of_pod(rollout: Rollout, pod: Object) -> str:
     for status in (pod.get("status") or {}).get("containerStatuses") or []:
         if status.get("ready"):
             continue
-        container = status["name"]
-        head = f"$ kubectl -n {rollout.state.namespace} logs {name} -c {container} --tail {LINES}"
-        parts.append(f"{head}\n{_log(rollout, name, container)}")
+        parts += _of_container(rollout, name, status)
     return "\n".join(parts)
 
 
-def _log(rollout: Rollout, pod: str, container: str) -> str:
+def _of_container(rollout: Rollout, pod: str, status: Object) -> list[str]:
+    """What it writes now and, where it was started again, what it wrote before it crashed."""
+    container = status["name"]
+    head = f"$ kubectl -n {rollout.state.namespace} logs {pod} -c {container} --tail {LINES}"
+    parts = [f"{head}\n{_log(rollout, pod, container)}"]
+    if status.get("restartCount"):
+        parts.append(f"{head} --previous\n{_log(rollout, pod, container, previous=True)}")
+    return parts
+
+
+def _log(rollout: Rollout, pod: str, container: str, *, previous: bool = False) -> str:
+    namespace = rollout.state.namespace
     try:
-        data = rollout.world.logs.read(rollout.state.namespace, pod, container, "", tail=LINES)
+        data = rollout.world.logs.read(namespace, pod, container, "", tail=LINES, previous=previous)
     except Interrupted:
         raise
     except (CannotKnow, UsageError) as error:  # not allowed to, or the container never started
