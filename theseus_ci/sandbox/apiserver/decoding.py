@@ -16,7 +16,7 @@ import yaml
 from theseus_ci.sandbox.apiserver import quantities
 from theseus_ci.sandbox.apiserver.errors import Object, bad_request
 from theseus_ci.sandbox.apiserver.kinds import Resource
-from theseus_ci.sandbox.apiserver.schema import META, Node, builtin
+from theseus_ci.sandbox.apiserver.schema import ANY, META, Node, builtin
 
 # Go fields without a pointer: their zero value is not written out.
 OMITTED_WHEN_FALSE = frozenset(
@@ -171,7 +171,8 @@ def clean_object(obj: Any, resource: Resource, version: str) -> tuple[Object, li
 
 
 def prune(value: Any, node: Node, path: str, unknown: list[str], *, root: bool = False) -> Any:
-    """`value` without the fields that a custom resource's schema does not know."""
+    """`value` without the fields that a custom resource's schema does not know, and without nulls
+    where it allows none: those mean that the field is not given."""
     if isinstance(value, list):
         return [
             prune(item, node.items, f"{path}[{index}]", unknown) for index, item in enumerate(value)
@@ -187,7 +188,7 @@ def prune(value: Any, node: Node, path: str, unknown: list[str], *, root: bool =
             kept[name] = field
         elif child is None:
             unknown.append(here)
-        else:
+        elif field is not None or child is ANY or child.raw.get("nullable"):
             kept[name] = prune(field, child, here, unknown)
     return kept
 
