@@ -153,9 +153,10 @@ def _report(
             seconds=rollout.clock.now() - started,
         )
         results.insert(0, done)
+    path = rollout.world.reports / f"{step.id}.xml"
     try:
         write_report(
-            rollout.world.reports / f"{step.id}.xml",
+            path,
             service=state.service,
             stage=step.id,
             results=results,
@@ -172,6 +173,9 @@ def _report(
         )
     except OSError as error:  # a report that cannot be written must not stop a rollout half way
         rollout.log(f"cannot write the report of {step.id}: {error}")
+        return
+    if outcome.verdict in (Verdict.FAIL, Verdict.ERROR):
+        rollout.log(f"what was expected, what came, and how to repeat it: {path}")
 
 
 def expected_cases(rollout: Rollout, stage: Stage) -> tuple[str, ...]:
