@@ -153,10 +153,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 def test_requests_pass_gateway_and_sidecar(cluster: Cluster) -> None:
-    assert {cluster.ask().json()["pod"] for _ in range(20)} == {
-        name.partition("/")[2]
-        for name in cluster.kubectl("get", "pods", "-l", "version=v1", "-o", "name").split()
-    }
+    names = cluster.kubectl("get", "pods", "-l", "version=v1", "-o", "name").split()
+    pods = {name.partition("/")[2] for name in names}
+    until(lambda: {cluster.ask().json()["pod"] for _ in range(20)} == pods)  # once Envoy knows all
     inside = requests.get(cluster.sandbox.sidecar, headers={"Host": "reviews"}, timeout=10)
     assert inside.headers["x-demo-version"] == "1.0"
     nobody = requests.get(cluster.sandbox.gateway, headers={"Host": "other"}, timeout=10)
