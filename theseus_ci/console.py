@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from theseus_ci.quantities import counted
+
 if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
@@ -98,5 +100,5 @@ class StatusLine:
         from rich.text import Text  # noqa: PLC0415 (only on a terminal)
 
         parts = [f"{self._step} {time.monotonic() - self._since:.0f} s", self.traffic]
-        parts += [f"{self.checks} checks passed", self.waiting]
+        parts += [f"{counted(self.checks, 'check')} passed", self.waiting]
         return Text(" · ".join(filter(None, parts)), no_wrap=True, overflow="ellipsis", style="dim")

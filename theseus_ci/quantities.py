@@ -56,3 +56,8 @@ class Percentage(float):
         return f"{float(self) * 100:g}%"
 
     __repr__ = __str__
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 ready pod`, `3 ready pods`: a number of things whose plural ends with an s."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -38,7 +38,7 @@ def test_a_good_release_under_traffic(ready: World) -> None:
     assert ready.get("VirtualService", "web")["spec"] == app.virtual_service(ready.host)["spec"]
     assert [name for name in ready.dump() if name.startswith(("Lease", "ConfigMap"))] == []
     again = ready.theseus("run", code=2)
-    assert "is the one that runs now" in again.err
+    assert "web-v2 runs already, with these very images" in again.err
 
 
 def test_a_failure_rolls_back_unless_told_otherwise(ready: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from theseus_ci.model import Verdict
+from theseus_ci.quantities import counted
 from theseus_ci.report.page_model import Tone
 from theseus_ci.rollout.measured import undecided
 from theseus_ci.rollout.situation import next_command
@@ -52,7 +53,9 @@ def _promoted(state: State) -> Outcome:
     candidate = state.candidate.deployment
     checks = sum(1 for step in state.steps for one in step.results if one.verdict is Verdict.PASS)
     weak = sum(one.weak for one in state.judgements.values())
-    passed = f"{checks} checks passed" + (f", {weak} of the measurements weakly" if weak else "")
+    passed = f"{counted(checks, 'check')} passed" + (
+        f", {weak} of the measurements weakly" if weak else ""
+    )
     if state.previous is None:
         what = f"{candidate} is released, the first version of {state.service}"
         back = f"To take it back: theseus-ci delete {candidate}."

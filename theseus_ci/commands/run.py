@@ -23,6 +23,7 @@ from theseus_ci.errors import (
 )
 from theseus_ci.model import Verdict
 from theseus_ci.plan import Step
+from theseus_ci.quantities import counted
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ending import close
 from theseus_ci.rollout.measured import undecided, word
@@ -164,5 +165,5 @@ def _summarise(session: Session, rollout: Rollout) -> None:
         session.console.log(
             f"  {step.id:<{width}}  {word(rollout.state, step.id, step.verdict):<9}  "
             f"{step.seconds:6.1f} s  "
-            f"{step.weight:3d} %  {checks} checks passed"
+            f"{step.weight:3d} %  {counted(checks, 'check')} passed"
         )

@@ -13,6 +13,7 @@ import msgspec
 from theseus_ci.config.docs import DOCS
 from theseus_ci.config.plain import to_plain
 from theseus_ci.config.types import Bake, Config, Waits
+from theseus_ci.quantities import counted
 
 WIDTH = 100
 COLUMN = 20
@@ -78,7 +79,7 @@ def _lines(facts: Facts) -> Iterator[str]:
 
 
 def _found(facts: Facts) -> str:
-    pods = f" with {facts.replicas} pods" if facts.replicas is not None else ""
+    pods = f" with {counted(facts.replicas, 'pod')}" if facts.replicas is not None else ""
     scaled = ", scaled by an autoscaler that the candidate gets a copy of" if facts.has_hpa else ""
     told = (
         f"Its pods carry the label version={facts.version_label}."

@@ -16,6 +16,7 @@ from theseus_ci.preflight.candidate import find_autoscaler
 from theseus_ci.preflight.previous import choose_previous
 from theseus_ci.preflight.routes import find_rules, find_virtual_services
 from theseus_ci.preflight.running import find_running, find_service
+from theseus_ci.quantities import counted
 from theseus_ci.rollout.lease import Lease, held
 from theseus_ci.rollout.readiness import selector_text
 from theseus_ci.rollout.store import StateStore
@@ -47,7 +48,8 @@ def service(patient: Patient) -> Finding:
         return warning("service", f"no Deployment runs behind it: a first release; {routed}")
     return fine(
         "service",
-        f"{patient.previous.name} carries its traffic with {patient.previous.pods} pods; {routed}",
+        f"{patient.previous.name} carries its traffic with "
+        f"{counted(patient.previous.pods, 'pod')}; {routed}",
     )
 
 

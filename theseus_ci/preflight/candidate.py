@@ -25,6 +25,13 @@ def settle_name(release: Release, config: Config, previous: Running | None) -> R
     if previous is None or not descends(previous.deployment, release):
         return release
     if config.version is None:
+        if _images(release.deployment) == _images(previous.deployment):
+            raise ManifestError(
+                f"{release.source}: Deployment {release.name} runs already, with these very images "
+                f"({', '.join(_images(release.deployment))}): there is nothing to release",
+                remedy="build a new image and name it in the manifest; for another setting of the "
+                "same image give a --version, under which the candidate is created beside it",
+            )
         raise ManifestError(
             f"{release.source}: Deployment {release.name} is the one that runs now: replacing it "
             "in place would leave no way back",
@@ -119,6 +126,10 @@ def _refuse_equal(release: Release, planned: Object, previous: Running) -> None:
             f"{release.name} would run the very pods that {previous.name} runs ({images})",
             remedy="release a new image or setting, or accept it with allowEqual: true",
         )
+
+
+def _images(deployment: Object) -> list[str]:
+    return [one["image"] for one in deployment["spec"]["template"]["spec"]["containers"]]
 
 
 def _content(obj: Object) -> Object:

@@ -11,6 +11,7 @@ from theseus_ci.mesh.destination_rule import restore_destination_rule
 from theseus_ci.mesh.routing import Side
 from theseus_ci.mesh.virtual_service import Carries, restore_virtual_service
 from theseus_ci.model import Object
+from theseus_ci.quantities import counted
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.readiness import await_gone, selector_text
 from theseus_ci.rollout.routes import service_host
@@ -47,8 +48,8 @@ def delete_deployment(rollout: Rollout, version: Version) -> None:
     )
     if left:
         raise CannotKnow(
-            f"{left} pods of {version.deployment} are still there {rollout.config.waits.delete} "
-            "after its deletion",
+            f"{counted(left, 'pod')} of {version.deployment} still there "
+            f"{rollout.config.waits.delete} after its deletion",
             remedy="see why they do not end (kubectl describe pod), then run this command again",
         )
 

@@ -9,6 +9,7 @@ without a recorded end raises the generation.
 from __future__ import annotations
 
 import datetime
+import re
 import uuid
 from collections.abc import Callable
 
@@ -176,6 +177,12 @@ def age_seconds(lease: Object, now: float) -> float:
     return max(0.0, now - renewed.timestamp())
 
 
+def taken(lease: Object) -> str:
+    """When the rollout took the lease, to the second; `unknown` where the lease does not say."""
+    text = str(lease["spec"].get("acquireTime") or "unknown")
+    return re.sub(r"\.\d+(?=Z$)", "", text)
+
+
 def held(lease: Object | None, now: float) -> LeaseHeld:
     """The error that says whose lease it is, since when, and what to do."""
     if lease is None:
@@ -183,7 +190,7 @@ def held(lease: Object | None, now: float) -> LeaseHeld:
     spec = lease["spec"]
     return LeaseHeld(
         f"another rollout of this service is under way: {owner(lease)}, held by "
-        f"{spec.get('holderIdentity', 'somebody')} since {spec.get('acquireTime', 'unknown')} "
+        f"{spec.get('holderIdentity', 'somebody')} since {taken(lease)} "
         f"(last sign of life {age_seconds(lease, now):.0f} s ago)",
         remedy="let it finish, or take it back with: theseus-ci rollback --take-over",
     )

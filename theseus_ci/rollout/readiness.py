@@ -9,6 +9,7 @@ import msgspec
 
 from theseus_ci.model import Object
 from theseus_ci.ports import Clock, Cluster
+from theseus_ci.quantities import counted
 
 WATCH_SECONDS = 15.0  # one watch at most; between two of them the lease is renewed
 HOPELESS_WAITING = frozenset({"ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"})
@@ -137,11 +138,13 @@ def await_scaled_down(
             if pods <= at_most:
                 return ""
             if pods != last:
-                said(f"{deployment} has {pods} pods, waiting for {at_most}")
+                said(f"{deployment} has {counted(pods, 'pod')}, waiting for {at_most}")
                 last = pods
         alive()
         if clock.monotonic() >= deadline:
-            return f"{deployment} still has {last} pods after {seconds:g} s, not {at_most}"
+            return (
+                f"{deployment} still has {counted(last, 'pod')} after {seconds:g} s, not {at_most}"
+            )
 
 
 def await_gone(
@@ -197,7 +200,7 @@ def _container_problem(container: Object, *, only_hopeless: bool) -> str:
     if reason in HOPELESS_WAITING:
         return f"container {name}: {reason}: {waiting.get('message', '')}".rstrip(": ")
     if restarts >= CRASHES:
-        return f"container {name} has crashed {restarts} times{exit_text}"
+        return f"container {name} has crashed {counted(restarts, 'time')}{exit_text}"
     if only_hopeless:
         return ""
     if reason:

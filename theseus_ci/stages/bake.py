@@ -11,7 +11,7 @@ import msgspec
 from theseus_ci.config.performance import ErrorRate, Performance, Request
 from theseus_ci.measure import BadAnswer, SlicePair
 from theseus_ci.model import Outcome
-from theseus_ci.quantities import Duration
+from theseus_ci.quantities import Duration, counted
 from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import replicas_for
 from theseus_ci.rollout.context import Rollout
@@ -138,7 +138,7 @@ class _Watch:
             return None
         self._looked = self.waited
         pods = self._pods()
-        expected = f"{self._wanted} ready pods, and no restart"
+        expected = f"{counted(self._wanted, 'ready pod')}, and no restart"
         for name, count in restarts_by_pod(pods).items():
             if count > self._restarts.get(name, 0):
                 why = first_problem(pods) or "it crashed"

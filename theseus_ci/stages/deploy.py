@@ -6,6 +6,7 @@ import argparse
 import copy
 
 from theseus_ci.model import Object, Outcome
+from theseus_ci.quantities import counted
 from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate
 from theseus_ci.rollout.context import Rollout
@@ -31,12 +32,14 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         return failed(
             "ready",
             f"{state.candidate.deployment} does not start: {readiness.problem}",
-            expected=f"{replicas} ready pods within {rollout.config.waits.ready}",
+            expected=f"{counted(replicas, 'ready pod')} within {rollout.config.waits.ready}",
             actual=readiness.problem,
             evidence=last_words(rollout, state.candidate),
             repeat=repeat.pods(rollout),
         )
-    return passed("ready", f"{state.candidate.deployment} has {readiness.ready} ready pods")
+    return passed(
+        "ready", f"{state.candidate.deployment} has {counted(readiness.ready, 'ready pod')}"
+    )
 
 
 def _create_companion(rollout: Rollout, companion: Object) -> None:

@@ -14,6 +14,7 @@ from theseus_ci.errors import ConfigError, NoData
 from theseus_ci.measure import Arm, Judgement, LoadTarget, SlicePair, read_anchor
 from theseus_ci.mesh import headers
 from theseus_ci.model import CheckResult, Outcome, Verdict
+from theseus_ci.quantities import counted
 from theseus_ci.rollout import load_job, repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
@@ -104,7 +105,7 @@ def _equal_strength(rollout: Rollout) -> Outcome | None:
     return failed(
         "load-valid",
         f"{state.candidate.deployment} cannot be measured at equal strength: {readiness.problem}",
-        expected=f"{replicas} ready pods within {rollout.config.waits.ready}",
+        expected=f"{counted(replicas, 'ready pod')} within {rollout.config.waits.ready}",
         actual=readiness.problem,
         evidence=last_words(rollout, state.candidate),
         repeat=repeat.pods(rollout),

@@ -7,6 +7,7 @@ import argparse
 from theseus_ci.errors import UsageError
 from theseus_ci.mesh import headers
 from theseus_ci.model import Outcome
+from theseus_ci.quantities import counted
 from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
@@ -29,7 +30,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         return failed(
             "capacity",
             f"{state.candidate.deployment} cannot carry {args.weight} %: {readiness.problem}",
-            expected=f"{replicas} ready pods within {rollout.config.waits.ready}",
+            expected=f"{counted(replicas, 'ready pod')} within {rollout.config.waits.ready}",
             actual=readiness.problem,
             evidence=last_words(rollout, state.candidate),
             repeat=repeat.pods(rollout),
@@ -41,7 +42,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     return passed(
         "weight",
         f"{args.weight} % of production traffic goes to {state.candidate.deployment} "
-        f"({readiness.ready} ready pods)",
+        f"({counted(readiness.ready, 'ready pod')})",
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from theseus_ci.config.load import require_variables
 from theseus_ci.model import Outcome
+from theseus_ci.quantities import counted
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.target import check_target
 from theseus_ci.stages.result import of_results, skipped
@@ -21,4 +22,4 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     target = check_target(rollout)
     results = rollout.world.checker.run(checks, target, stopped=rollout.stopped)
     rollout.clock.check()
-    return of_results(results, f"{len(results)} checks passed")
+    return of_results(results, f"{counted(len(results), 'check')} passed")
