@@ -65,5 +65,5 @@ void approved(Map options, String name, String approver) {
 
 private void record(Map options, String act, String name, Map said) {
     List environment = ["THESEUS_ANSWERED_BY=${said.by}", "THESEUS_ANSWER_COMMENT=${said.why}"]
-    theseusCommand.step(options, "pipeline ${act} ${name}", "${name}-gate", 10, 'MINUTES', environment)
+    theseusStep(options, "pipeline ${act} ${name}", "${name}-gate", 10, 'MINUTES', environment)
 }

@@ -1,6 +1,6 @@
 /** Shows and keeps what a step has left in this workspace; see theseusReport.txt. */
 void call(Map given) {
-    Map options = theseusOptions('theseusReport', given, [step: '', publish: false])
+    Map options = theseusOptions('theseusReport', given, [step: '', publish: false, undecided: false])
     theseusCommand.both({ show(options) }) {
         theseusCommand.both({ theseusCommand.quietly { page(options) } }) { keep(options) }
     }
@@ -11,7 +11,10 @@ void call(Map given) {
 
 private void show(Map options) {
     dir(theseusNode.builds()) {
-        junit(testResults: "${reports(options)}/*.xml", allowEmptyResults: false, keepProperties: true)
+        junit(
+            testResults: "${reports(options)}/*.xml", allowEmptyResults: false, keepProperties: true,
+            skipMarkingBuildUnstable: options.undecided
+        )
     }
 }
 

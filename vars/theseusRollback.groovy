@@ -2,5 +2,5 @@
 void call(Map given = [:]) {
     Map options = theseusOptions('theseusRollback', given, [takeOver: false])
     String words = options.takeOver ? 'rollback --take-over' : 'rollback --own'
-    theseusCommand.step(theseusOptions.of(options), words, 'rollback', 0, '')
+    theseusStep(theseusOptions.of(options), words, 'rollback', 0, '')
 }

@@ -95,17 +95,22 @@ private void consent(Map release, Map step) {
     if (!step.gate && !release.gates.contains(step.id)) {
         return
     }
+    boolean begun = release.begun ? true : false
+    stage(titled(release, "Consent: ${step.title}")) {
+        step.approver = theseusGate(theseusOptions.of(release) + who(release, step) + [
+            step: step.id, message: step.gate?.message, record: begun,
+        ])
+    }
+}
+
+/** Who may consent to a step, and how long they have. */
+private Map who(Map release, Map step) {
     Map gate = step.gate ?: [:]
     Map limit = gate.timeout ? [timeLimit: gate.timeout as int, unit: 'SECONDS'] : [:]
     if (release.gateLimit) {
         limit = [timeLimit: release.gateLimit, unit: 'MINUTES']
     }
-    boolean begun = release.begun ? true : false
-    stage(titled(release, "Consent: ${step.title}")) {
-        step.approver = theseusGate(theseusOptions.of(release) + limit + [
-            step: step.id, message: gate.message, submitter: gate.submitter ?: release.submitter, record: begun,
-        ])
-    }
+    return limit + [submitter: gate.submitter ?: release.submitter]
 }
 
 private void perform(Map release, Map step) {
@@ -116,7 +121,9 @@ private void perform(Map release, Map step) {
     boolean unrecorded = step.approver && !release.begun
     release.begun = true
     stage(titled(release, step.title as String)) {
-        theseusStage(theseusOptions.of(release) + limit + [command: step.argv.join(' '), step: step.id])
+        theseusStage(theseusOptions.of(release) + limit + [
+            command: step.argv.join(' '), step: step.id, gate: who(release, step),
+        ])
         if (unrecorded) {
             theseusGate.approved(theseusOptions.of(release), step.id as String, step.approver as String)
         }

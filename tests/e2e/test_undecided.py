@@ -68,12 +68,14 @@ def test_a_person_accepts_through_a_pipeline(steady: World) -> None:
     assert f"? {STEP}" in steady.theseus("status").out
     assert "a person must" in steady.theseus("report", "--markdown").out
     assert "onInconclusive: gate" in steady.theseus("pipeline", "undecided", STEP).out
+    assert steady.theseus("pipeline", "undecided").out == f"{STEP}\n"
     assert steady.theseus("pipeline", "question", STEP).out.startswith(QUESTION)
     refused = steady.theseus("shift", "100", code=2)
     assert f"comes after {STEP}, which has not passed yet" in refused.err
 
     steady.theseus("pipeline", "approve", STEP, "--by", "alice")
     assert steady.theseus("pipeline", "undecided", STEP).out == ""
+    assert steady.theseus("pipeline", "undecided").out == ""
     now = standing(steady)
     assert (now["verdict"], now["weak"]) == ("pass", True)
     assert "weak pass: accepted by alice" in now["summary"]
@@ -90,6 +92,7 @@ def test_nobody_is_there_to_ask(steady: World) -> None:
     assert "nobody is here to answer: a measurement that decides nothing" in done.out
     assert f"{STEP}: a person must decide, and nobody is here" in done.out
     assert "rollback: pass" in done.out
+    assert steady.theseus("pipeline", "undecided").out == ""
     assert steady.dump() == before
 
 

@@ -11,7 +11,8 @@ DESCRIPTION = """\
 For pipelines; the Jenkins library runs these beside the steps of the plan.
   lock                 print the name of the lock that keeps two rollouts of the service apart
   question STEP        print what people should know before they consent to STEP
-  undecided STEP       print what STEP left for a person to decide (onInconclusive: gate), if so
+  undecided [STEP]     print what STEP left for a person to decide (onInconclusive: gate), if so;
+                       without STEP, print the id of the step that waits for a decision, if any
   approve STEP         record in the state and the report who consented to STEP; what it left
                        undecided becomes a weak pass
   refuse STEP          the same for a gate that was rejected, not answered in time, or aborted

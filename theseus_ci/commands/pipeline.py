@@ -14,12 +14,15 @@ from theseus_ci.model import CheckResult, Verdict
 from theseus_ci.report.evidence import absent
 from theseus_ci.report.junit import write_report
 from theseus_ci.rollout.measured import accept, is_weak, undecided
-from theseus_ci.rollout.state import GateAnswer
+from theseus_ci.rollout.state import PHASE_RUNNING, GateAnswer
+
+
+OF_NO_STEP = ("lock", "absent", "undecided")
 
 
 def run(args: argparse.Namespace) -> int:
     session = Session(args)
-    if args.act not in ("lock", "absent") and not args.step:
+    if args.act not in OF_NO_STEP and not args.step:
         raise UsageError(f"pipeline {args.act} needs the id of a step")
     return session.guarded(lambda: ACTS[args.act](session))
 
@@ -50,12 +53,18 @@ def _question(session: Session) -> int:
 
 
 def _undecided(session: Session) -> int:
-    """What a person must decide; nothing when `step` is not waiting for one."""
+    """What a person must decide about a step, or which step waits for that; else nothing."""
     state, _ = session.load_state(write=False)
-    state.plan.step(session.args.step)
-    judgement = undecided(state, session.args.step)
-    if judgement is not None:
-        print(judgement.sentence)
+    step = session.args.step
+    if step:
+        state.plan.step(step)
+        judgement = undecided(state, step)
+        if judgement is not None:
+            print(judgement.sentence)
+    elif state.phase == PHASE_RUNNING:  # nobody needs to decide what is being taken back
+        for record in state.steps:
+            if undecided(state, record.id) is not None:
+                print(record.id)
     return EXIT_DONE
 
 

@@ -95,6 +95,9 @@ class Agents extends Jenkins {
         }
         int code = ended(process, log)
         println("build $number: $words: exit $code")
+        if (step.args.returnStatus) {
+            return code
+        }
         if (code) {
             println(log.toFile().text)
             throw new AbortException("script returned exit code $code")
@@ -159,7 +162,7 @@ class Agents extends Jenkins {
             throw new AbortException('No test report files were found. Configuration error?')
         }
         boolean bad = files.any { here(step).resolve(it).toFile().text =~ /<(failure|error)[ >\/]/ }
-        if (bad) {
+        if (bad && !step.args.skipMarkingBuildUnstable) {
             pipeline.build().worsen('UNSTABLE')
         }
         null

@@ -27,6 +27,8 @@ class Jenkins {
     List<String> plan = ['begin', 'base-route', 'smoke-dark', 'shift-half', 'promote']
     /** Steps of the plan that the flow puts a gate before. */
     List<String> gates = []
+    /** What theseus-ci prints of a step that waits for a person's decision. */
+    String open = ''
 
     Jenkins(String source, int number = 7) {
         pipeline = new Pipeline(source, [ROOT, DECLARATIVE], number)
@@ -90,7 +92,10 @@ class Jenkins {
 
     private Object shell(StepCall step) {
         String words = command(step)
-        stumble(words)
+        Object code = stumble(words, step.args.returnStatus as boolean)
+        if (step.args.returnStatus) {
+            return code ?: 0
+        }
         switch (words) {
             case 'plan --json':
                 return JsonOutput.toJson([steps: plan.collect { plannedStep(it) }])
@@ -98,6 +103,8 @@ class Jenkins {
                 return "theseus/shop/${step.env().THESEUS_CONFIG.replace('/theseus.yaml', '')}\n"
             case 'pipeline absent':
                 return 'begin\nsmoke-dark\n'
+            case 'pipeline undecided':
+                return open
             case ~/pipeline question .*/:
                 return 'Go on?\nshop/web: web-v1 → web-v2.\n'
             default:
@@ -113,11 +120,14 @@ class Jenkins {
         ]
     }
 
-    protected Object stumble(String what) {
+    protected Object stumble(String what, boolean tellsCode = false) {
         List planned = faults[what]
         Object fault = planned ? planned.remove(0) : null
         if (fault instanceof Throwable) {
             throw fault
+        }
+        if (fault instanceof Integer && tellsCode) {
+            return fault
         }
         if (fault instanceof Integer) {
             throw new AbortException("script returned exit code $fault")
@@ -142,7 +152,7 @@ class Jenkins {
     /** The commands that touch the release, in order, without preparation, questions and pages. */
     List<String> commands() {
         steps('sh').collect { command(it) }.findAll {
-            it != 'setup' && !(it ==~ /plan .*|report|pipeline (lock|question|absent) ?.*/)
+            it != 'setup' && !(it ==~ /plan .*|report|pipeline (lock|question|absent|undecided) ?.*/)
         }
     }
 
