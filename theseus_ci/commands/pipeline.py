@@ -16,7 +16,6 @@ from theseus_ci.report.junit import write_report
 from theseus_ci.rollout.measured import accept, is_weak, undecided
 from theseus_ci.rollout.state import PHASE_RUNNING, GateAnswer
 
-
 OF_NO_STEP = ("lock", "absent", "undecided")
 
 
