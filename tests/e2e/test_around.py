@@ -75,6 +75,8 @@ def test_status_tells_how_far_a_rollout_is(steady: World) -> None:
     assert not (elsewhere / "theseus-state.json").exists()
     text = steady.theseus("status", folder=elsewhere).out
     assert "next      theseus-ci shift 50" in text
+    planned = steady.theseus("plan", code=3)  # both versions carry traffic, and that is why
+    assert f"another rollout of this service is under way: {facts['rollout']}" in planned.err
     steady.theseus("rollback")
 
 

@@ -16,7 +16,7 @@ from theseus_ci.commands.stage import load_stage, step_arguments
 from theseus_ci.config.load import config_from_dict
 from theseus_ci.dry.cluster import DryCluster
 from theseus_ci.dry.diff import render
-from theseus_ci.errors import EXIT_DONE
+from theseus_ci.errors import EXIT_DONE, Refused
 from theseus_ci.plan import plan_to_dict
 from theseus_ci.preflight.begin import prepare
 from theseus_ci.quantities import Duration
@@ -39,7 +39,12 @@ def _act(session: Session) -> int:
     config = session.load_config()
     namespace = config.namespace or session.connection.namespace
     world = msgspec.structs.replace(session.world, log=lambda _: None)
-    state = prepare(world, config, namespace, Path(session.args.config).parent)
+    try:
+        state = prepare(world, config, namespace, Path(session.args.config).parent)
+    except Refused:
+        # a rollout under way makes versions, routes and capacity look like somebody's mistake
+        Lease(session.cluster, session.clock, namespace, config.service).require_free()
+        raise
     if session.args.json:
         print(json.dumps(_facts(state), indent=1))
     else:
