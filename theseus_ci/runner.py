@@ -19,6 +19,7 @@ from theseus_ci.report.junit import write_report
 from theseus_ci.rollout import brake
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ground import require_service, require_subsets
+from theseus_ci.rollout.last_words import with_last_words
 from theseus_ci.rollout.situation import aftermath
 from theseus_ci.rollout.state import PHASE_RUNNING, StepRecord
 
@@ -67,7 +68,11 @@ def run_step(rollout: Rollout, step: Step, stage: Stage, args: argparse.Namespac
     if outcome.verdict is Verdict.FAIL:
         brake.pull(rollout, f"{step.id}: {outcome.summary}")
     _record(rollout, step, outcome, started)
-    _report(rollout, step, stage, outcome, started, carried=carried)
+    try:
+        if outcome.verdict is Verdict.FAIL:
+            outcome = with_last_words(rollout, outcome)
+    finally:  # with what is known, should a signal cut the reading of logs short
+        _report(rollout, step, stage, outcome, started, carried=carried)
     rollout.store.save(rollout.state)
     return outcome
 

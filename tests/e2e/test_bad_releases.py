@@ -65,6 +65,7 @@ BAD: dict[str, Bad] = {
         ("performance-baseline", "bake-first"),
         "",
         {"DEMO_CRASH_AFTER": "60"},
+        evidence="crashed as told: ",
     ),
     "answers some requests with 500": Bad(
         ("performance-baseline",), "candidate failed", {"DEMO_ERROR_RATE": "30%", "DEMO_SEED": "7"}

@@ -61,7 +61,7 @@ KILLED_AT = (
     "test routes: edit VirtualService",
     "explicit route to the previous version: edit VirtualService",
     "create Deployment",
-    "raise web-v2 to 1 replicas",
+    "raise web-v2 to 1 replica",
     "dark route to the candidate: edit VirtualService",
     "create HorizontalPodAutoscaler",
     "candidate's weight to 10 %: edit VirtualService",

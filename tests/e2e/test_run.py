@@ -15,7 +15,7 @@ QUICK = app.flow(without=("performance",))
 ENDS_WITHIN_SECONDS = 9.0  # three times the contract: the machine may be busy
 STOPPED_AFTER = (
     "base-route: Give",
-    "raise web-v2 to 1 replicas",
+    "raise web-v2 to 1 replica",
     "shift-half: pass",
     "bake-full: Let",
     "await-scale-down: Watch",
@@ -33,6 +33,7 @@ def test_a_good_release_under_traffic(ready: World) -> None:
     with ready.traffic(rate=80) as users:
         done = ready.theseus("run")
     assert "released: web-v2" in done.out
+    assert "reports: reports/*.xml; as one page: theseus-ci report" in done.out
     assert [request for request in users if not request.answered] == []
     assert {request.version for request in users} == {"v1", "v2"}
     assert ready.get("VirtualService", "web")["spec"] == app.virtual_service(ready.host)["spec"]

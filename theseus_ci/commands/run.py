@@ -167,3 +167,4 @@ def _summarise(session: Session, rollout: Rollout) -> None:
             f"{step.seconds:6.1f} s  "
             f"{step.weight:3d} %  {counted(checks, 'check')} passed"
         )
+    session.console.log(f"reports: {rollout.world.reports}/*.xml; as one page: theseus-ci report")

@@ -6,6 +6,7 @@ import copy
 
 from theseus_ci.errors import WorldChanged
 from theseus_ci.model import Object
+from theseus_ci.quantities import counted
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.editor import ref_of
 from theseus_ci.rollout.readiness import (
@@ -67,7 +68,7 @@ def raise_candidate(rollout: Rollout, replicas: int) -> None:
     rollout.editor.edit(
         rollout.deployment(candidate.deployment),
         at_least,
-        f"raise {candidate.deployment} to {replicas} replicas",
+        f"raise {candidate.deployment} to {counted(replicas, 'replica')}",
     )
 
 

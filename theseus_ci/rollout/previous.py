@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 from theseus_ci.model import Object
+from theseus_ci.quantities import counted
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.users import HIGH, LOW, wrote
 
@@ -61,8 +62,8 @@ def pin_autoscaler(rollout: Rollout) -> None:
     rollout.editor.edit(
         ref,
         pinned,
-        f"hold autoscaler {state.previous.hpa} at {before.replicas} replicas: the selectors of the "
-        "two Deployments overlap",
+        f"hold autoscaler {state.previous.hpa} at {counted(before.replicas, 'replica')}: the "
+        "selectors of the two Deployments overlap",
     )
 
 

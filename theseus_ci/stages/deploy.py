@@ -11,7 +11,6 @@ from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.editor import ref_of
-from theseus_ci.rollout.last_words import last_words
 from theseus_ci.rollout.release import load_release
 from theseus_ci.stages.result import failed, passed
 
@@ -34,7 +33,6 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
             f"{state.candidate.deployment} does not start: {readiness.problem}",
             expected=f"{counted(replicas, 'ready pod')} within {rollout.config.waits.ready}",
             actual=readiness.problem,
-            evidence=last_words(rollout, state.candidate),
             repeat=repeat.pods(rollout),
         )
     return passed(

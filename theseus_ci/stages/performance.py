@@ -18,7 +18,6 @@ from theseus_ci.quantities import counted
 from theseus_ci.rollout import load_job, repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
-from theseus_ci.rollout.last_words import last_words
 from theseus_ci.rollout.measured import keep_first_run
 from theseus_ci.rollout.routes import test_headers
 from theseus_ci.stages.result import failed, skipped
@@ -107,7 +106,6 @@ def _equal_strength(rollout: Rollout) -> Outcome | None:
         f"{state.candidate.deployment} cannot be measured at equal strength: {readiness.problem}",
         expected=f"{counted(replicas, 'ready pod')} within {rollout.config.waits.ready}",
         actual=readiness.problem,
-        evidence=last_words(rollout, state.candidate),
         repeat=repeat.pods(rollout),
     )
 

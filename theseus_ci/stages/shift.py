@@ -11,7 +11,6 @@ from theseus_ci.quantities import counted
 from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
-from theseus_ci.rollout.last_words import last_words
 from theseus_ci.rollout.routes import edit_routes, report_drift, secret
 from theseus_ci.stages.result import failed, passed
 
@@ -32,7 +31,6 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
             f"{state.candidate.deployment} cannot carry {args.weight} %: {readiness.problem}",
             expected=f"{counted(replicas, 'ready pod')} within {rollout.config.waits.ready}",
             actual=readiness.problem,
-            evidence=last_words(rollout, state.candidate),
             repeat=repeat.pods(rollout),
         )
     if rollout.view.can_observe:
