@@ -68,11 +68,15 @@ def test_a_forced_deletion_leaves_no_process(node: Node) -> None:
 def pod_processes(node: Node, name: str) -> list[int]:
     """Processes that call themselves after the pod."""
     wanted = f"HOSTNAME={name}".encode()
-    return [
-        process
-        for process in node.processes()
-        if wanted in Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
-    ]
+    return [process for process in node.processes() if wanted in environment_of(process)]
+
+
+def environment_of(process: int) -> list[bytes]:
+    """Empty for a process that has ended."""
+    try:
+        return Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def test_pre_stop_comes_before_sigterm(node: Node, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from theseus_ci.rollout.state import encode
 
 SLOW_PARTS_OF_PYTHON = {"asyncio", "ssl", "http.client", "subprocess", "logging", "inspect"}
 SLOW_PARTS_FOR_A_REPORT = SLOW_PARTS_OF_PYTHON - {"inspect"}  # of which typing makes use
+if sys.version_info < (3, 11):
+    SLOW_PARTS_FOR_A_REPORT -= {"subprocess"}  # msgspec takes uuid, and that all of platform
 PROGRAM = """\
 import sys
 before = set(sys.modules)

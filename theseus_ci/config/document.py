@@ -332,6 +332,8 @@ def _from_yaml(error: yaml.MarkedYAMLError, text: str) -> DocumentError:
         if mark and line[mark.column - 1 : mark.column] == "\t":
             return DocumentError("a tab: YAML is indented by spaces only", mark)
         return DocumentError("a value that begins with @, ` or % must be quoted", mark)
+    if problem == "exceeded maximum nesting depth":  # libyaml's own limit, where it looks ahead
+        return DocumentError(f"is nested more than {MAX_DEPTH} levels deep", mark)
     if problem.startswith("mapping values are not allowed"):
         return DocumentError(
             "a second ':' on the line, or wrong indentation; quote text that holds ': '", mark
