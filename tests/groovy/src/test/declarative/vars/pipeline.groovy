@@ -114,8 +114,26 @@ class Section implements Serializable {
         if (parts.steps) {
             Within.of(parts.steps, script)
         }
+        String from = name ? '' : script.currentBuild.restartedFrom
+        if (from && !stages.any { it.name == from }) {
+            throw new IllegalStateException("no outermost stage to restart from is named '${from}'")
+        }
         for (Section inner : stages) {
-            inner.execute()
+            if (inner.name == from) {
+                from = ''
+            }
+            if (from) {
+                skip(inner.name, from)
+            } else {
+                inner.execute()
+            }
+        }
+    }
+
+    /** Neither its steps nor its post. */
+    private void skip(String title, String from) {
+        script.stage(title) {
+            script.echo("Stage \"${title}\" skipped due to this build restarting at stage \"${from}\"")
         }
     }
 }

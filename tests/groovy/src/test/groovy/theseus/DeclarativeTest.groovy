@@ -36,6 +36,48 @@ class DeclarativeTest {
         assert outermost*.text('name') == ['Release']
     }
 
+    /** The build before has ended and was put back: nothing of it is left, and its files are not taken for new. */
+    @Test
+    void aRestartBeginsTheReleaseAgainUnderItsOwnNumber() {
+        Jenkins failed = example(7).fault('shift 100', 1).toTheEnd()
+        assertPutBack(failed)
+        Jenkins again = example(8).restarting().from('Release').toTheEnd()
+        assert again.result() == 'SUCCESS'
+        assert again.commands() == example().toTheEnd().commands()
+        assert again.steps('sh')*.env()*.THESEUS_STATE.findAll().unique() == ['.theseus/build-8/theseus/theseus-state.json']
+        again.assertDiscipline()
+    }
+
+    /** The build before was killed hard: its release stands in the way, and is not this build's to put back. */
+    @Test
+    void aRestartThatMayNotBeginEndsInsideTheLock() {
+        Jenkins again = example(8).from('Release').fault('begin', 3).toTheEnd()
+        assert again.commands() == ['begin', 'rollback --own']
+        assert again.result() == 'FAILURE'
+        assertPutBack(again)
+    }
+
+    @Test
+    void noStageWithinTheReleaseCanBeRestartedFrom() {
+        ['All traffic', 'nowhere'].each { stage ->
+            Jenkins jenkins = example(8).from(stage).toTheEnd()
+            assert jenkins.pipeline.failure().message.contains("'$stage'")
+            assert jenkins.commands() == []
+        }
+    }
+
+    @Test
+    void whatComesBeforeTheStageOfARestartIsSkippedWithItsPost() {
+        Jenkins jenkins = new Jenkins("""pipeline { agent none; stages {
+            stage('One') { steps { echo 'one' }; post { always { echo 'after one' } } }
+            stage('Two') { steps { echo 'two' }; post { always { echo 'after two' } } }
+            stage('Three') { stages { stage('Two') { steps { echo 'inner' } } } }
+        } }""").from('Two').toTheEnd()
+        assert jenkins.steps('stage')*.text('name') == ['One', 'Two', 'Three', 'Two']
+        assert jenkins.steps('echo')*.text('message') ==
+            ['Stage "One" skipped due to this build restarting at stage "Two"', 'two', 'after two', 'inner']
+    }
+
     @Test
     void eachStageFailingAbortedOrWithoutItsAgent() {
         List<String> all = example().toTheEnd().commands().findAll { !it.startsWith('pipeline') }

@@ -56,6 +56,12 @@ class Jenkins {
         this
     }
 
+    /** "Restart from Stage": a build of its own that skips what comes before. */
+    Jenkins from(String stage) {
+        pipeline.build().restartedFrom = stage
+        this
+    }
+
     Jenkins fault(String words, Object what) {
         faults.get(words, []).add(what)
         this

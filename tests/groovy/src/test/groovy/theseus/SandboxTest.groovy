@@ -35,6 +35,31 @@ class SandboxTest {
         release.pipeline.answer(first, 'alice')
         released(release, consentIsAskedFor(release))
         abortedAndPutBack(build(4, ", manifest: 'v3.yaml'"))
+        abortedAndLeft(declarative(5))
+        goneOnWith(declarative(6).from('Deliver'))
+        nothingToGoOnWith(declarative(7).from('Deliver'))
+    }
+
+    /** Flat stages, so that a restart may leave out the beginning; on failure of the first they leave the release. */
+    private Agents declarative(int number) {
+        String options = "manifest: 'v3.yaml', label: 'deploy', credentialsId: 'cluster', venv: '${System.getProperty('theseus.venv')}'"
+        new Agents("""pipeline {
+            agent none
+            options { lock(resource: 'web', inversePrecedence: true) }
+            stages {
+                stage('Prepare') { steps {
+                    theseusStage(command: 'begin', $options)
+                    theseusStage(command: 'base-route', $options)
+                } }
+                stage('Deliver') {
+                    steps {
+                        theseusStage(command: 'base-route', $options)
+                        theseusStage(command: 'promote', $options)
+                    }
+                    post { unsuccessful { theseusRollback($options) } }
+                }
+            }
+        }""", number, places)
     }
 
     private static void rejectedBeforeAnythingIsDeployed(Agents jenkins) {
@@ -100,6 +125,34 @@ class SandboxTest {
         assert jenkins.commands() == ['begin', 'base-route --step base-route', 'deploy --step deploy', 'rollback --own']
         jenkins.assertDiscipline()
         assert state(jenkins).phase == 'rolled back'
+    }
+
+    private static void abortedAndLeft(Agents jenkins) {
+        jenkins.abortAt['base-route'] = 'base-route: '
+        jenkins.toTheEnd()
+        assert jenkins.result() == 'ABORTED'
+        assert jenkins.commands() == ['begin', 'base-route']
+        assert state(jenkins).phase == 'running'
+    }
+
+    /** Another build with empty workspaces has the release from the cluster, so that it can take the next step of the
+        flow, is refused one whose turn has not come, and puts back what the build before had begun. */
+    private static void goneOnWith(Agents jenkins) {
+        jenkins.toTheEnd()
+        assert jenkins.commands() == ['base-route', 'promote', 'rollback --own']
+        assert jenkins.result() == 'FAILURE'
+        jenkins.assertDiscipline()
+        Map state = state(jenkins)
+        assert state.phase == 'rolled back'
+        assert state.steps.find { it.id == 'base-route' }.verdict == 'pass'
+        assert published(jenkins).contains('web-v3')
+    }
+
+    private static void nothingToGoOnWith(Agents jenkins) {
+        jenkins.toTheEnd()
+        assert jenkins.commands() == ['base-route', 'rollback --own']
+        assert jenkins.result() == 'FAILURE'
+        assert jenkins.pipeline.failure().message == 'script returned exit code 3'
     }
 
     private static Map state(Agents jenkins) {

@@ -10,6 +10,8 @@ public final class Build implements Serializable {
     private static final List<String> ORDER =
         Arrays.asList("SUCCESS", "UNSTABLE", "FAILURE", "NOT_BUILT", "ABORTED");
 
+    /** The outermost stage that somebody has restarted an earlier build from, "" when nobody has. */
+    public String restartedFrom = "";
     private String result = "SUCCESS";
 
     public String getCurrentResult() {
