@@ -8,6 +8,7 @@ form got wrong, 500 where Jenkins' code throws. Faults can be queued for the nex
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import socket
@@ -17,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -26,7 +28,7 @@ from tests.jenkins.http_answers import Answer, as_json, failure, page
 from tests.jenkins.jobs import FOLDER_CLASS, JOB_CLASS, Build, Input, Item, Queued
 
 USER, TOKEN = "ada", "11f0c0ffee-very-secret"
-CRUMB_FIELD, CRUMB = "Jenkins-Crumb", "c0ffee"
+CRUMB_FIELD, SESSION_COOKIE = "Jenkins-Crumb", "JSESSIONID.c0ffee11"
 ROOT = "/jenkins/"
 
 
@@ -43,6 +45,11 @@ class Request:
         found = parse_qs(self.body.decode(), keep_blank_values=True)
         return {name: values[-1] for name, values in found.items()}
 
+    def session(self) -> str:
+        """The session that its cookie names, "" without one."""
+        cookie = SimpleCookie(self.headers.get("Cookie", "")).get(SESSION_COOKIE)
+        return cookie.value if cookie else ""
+
 
 @dataclass
 class StandIn:
@@ -51,8 +58,11 @@ class StandIn:
     faults: list[str] = field(default_factory=list)  # for the next requests, "" is none
     seen: list[Request] = field(default_factory=list)
     answers: list[tuple[str, str, Any]] = field(default_factory=list)  # gate, verb, values
-    crumb: str | None = CRUMB  # None: no crumb issuer
-    stale: int = 0  # so many crumbs are handed out that are no longer valid when they come back
+    crumbs: bool = True  # whether there is a crumb issuer
+    sessions: set[str] = field(default_factory=set)
+    begun: int = 0  # sessions so far
+    stale: int = 0  # so many crumbs are handed out whose session is forgotten before they come back
+    cookies: bool = True  # False: a proxy drops them
     forbidden: set[str] = field(default_factory=set)  # paths that this user may not use
     drops: str = ""  # an element whose plugin this Jenkins does not have
     wfapi: bool = True  # whether the Pipeline: REST API plugin is there
@@ -75,7 +85,11 @@ class StandIn:
                     X_Required_Permission="hudson.model.Item.Configure",
                 )
             if request.method == "POST" and not self._crumb_fits(request):
-                return page(403, "Error 403 No valid crumb was included in the request")
+                return page(
+                    403,
+                    "Error 403 No valid crumb was included in the request",
+                    **self.session(request)[1],
+                )
             try:
                 methods[request.method](self, request, found)
             except Answer as answer:
@@ -83,7 +97,23 @@ class StandIn:
         return page(404, "Not Found")
 
     def _crumb_fits(self, request: Request) -> bool:
-        return self.crumb is None or request.headers.get(CRUMB_FIELD) == self.crumb
+        if not self.crumbs:
+            return True
+        session = request.session()
+        given = request.headers.get(CRUMB_FIELD)
+        return session in self.sessions and given == crumb_of(request.user, session)
+
+    def session(self, request: Request) -> tuple[str, dict[str, str]]:
+        """The request's session, a new one where it names none that is known, and its cookie."""
+        session = request.session()
+        if session in self.sessions:
+            return session, {}
+        self.begun += 1
+        session = f"node0{self.begun}"
+        self.sessions.add(session)
+        if not self.cookies:
+            return session, {}
+        return session, {"Set-Cookie": f"{SESSION_COOKIE}={session}; Path={ROOT[:-1]}; HttpOnly"}
 
     def item(self, found: re.Match[str]) -> tuple[str, Item]:
         parts = found["item"].strip("/").split("/")[1::2]
@@ -120,11 +150,19 @@ class StandIn:
 
 
 def crumb(jenkins: StandIn, request: Request, found: re.Match[str]) -> None:
-    if jenkins.crumb is None:
+    if not jenkins.crumbs:
         raise page(404, "Not Found")
-    stale = jenkins.stale > 0
-    jenkins.stale -= stale
-    raise as_json({"crumb": "stale" if stale else jenkins.crumb, "crumbRequestField": CRUMB_FIELD})
+    session, cookie = jenkins.session(request)
+    if jenkins.stale > 0:
+        jenkins.stale -= 1
+        jenkins.sessions.remove(session)
+    value = crumb_of(request.user, session)
+    raise as_json({"crumb": value, "crumbRequestField": CRUMB_FIELD}, **cookie)
+
+
+def crumb_of(user: str, session: str) -> str:
+    """As Jenkins' DefaultCrumbIssuer makes it: good for one user in one session."""
+    return hashlib.sha256(f"{user};127.0.0.1;{session}".encode()).hexdigest()
 
 
 def describe_item(jenkins: StandIn, request: Request, found: re.Match[str]) -> None:

@@ -105,7 +105,7 @@ def test_no_tls_there(jenkins: StandIn, run: Run) -> None:
 
 
 def test_crumb_is_renewed(jenkins: StandIn, run: Run) -> None:
-    """A crumb that went stale (a restart, a new session) costs one more question, not a failure."""
+    """A crumb whose session is gone (a restart) costs one more question, not a failure."""
     jenkins.stale = 1
     run("install", "new", "--repository", "https://git.example.com/a.git")
     assert "new" in jenkins.items
@@ -118,8 +118,26 @@ def test_crumbs_that_are_never_valid(jenkins: StandIn, run: Run) -> None:
     assert len([one for one in jenkins.seen if one.method == "POST"]) == 2
 
 
+def test_a_proxy_that_drops_cookies(jenkins: StandIn, run: Run) -> None:
+    """A crumb is good only in the session that it was given in."""
+    jenkins.cookies = False
+    said = run("install", "new", "--repository", "https://git.example.com/a.git", code=3).stderr
+    assert "No valid crumb was included" in said
+    assert "does a proxy drop one?" in said
+    assert "permission" not in said
+    assert jenkins.begun > 1
+
+
+def test_one_session_for_all_of_a_command(jenkins: StandIn, run: Run) -> None:
+    run("install", "team/new", "--repository", "https://git.example.com/a.git")
+    sent = [one for one in jenkins.seen if one.method == "POST"]
+    assert len(sent) == 2
+    assert {one.session() for one in sent} == jenkins.sessions
+    assert jenkins.begun == 1
+
+
 def test_a_jenkins_without_crumbs(jenkins: StandIn, run: Run) -> None:
-    jenkins.crumb = None
+    jenkins.crumbs = False
     run("install", "new", "--repository", "https://git.example.com/a.git")
     assert "new" in jenkins.items
 

@@ -6,10 +6,9 @@ import pytest
 import requests
 
 from tests.jenkins.jobs import JOB_CLASS, Build, Frame, Input, Item, Queued
-from tests.jenkins.stand_in import CRUMB, CRUMB_FIELD, TOKEN, USER, StandIn
+from tests.jenkins.stand_in import CRUMB_FIELD, SESSION_COOKIE, TOKEN, USER, StandIn
 
 LOGIN = (USER, TOKEN)
-CRUMBED = {CRUMB_FIELD: CRUMB}
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +18,13 @@ def job(jenkins: StandIn) -> None:
     jenkins.items["app"] = Item(JOB_CLASS, "<flow-definition/>", [Build(1, [frame])])
     jenkins.items["asks"] = Item(JOB_CLASS, "<flow-definition/>", parameters=("A",))
     jenkins.queue[7] = Queued("app", forgotten=True)
+
+
+def crumbed(jenkins: StandIn) -> dict[str, str]:
+    """The headers of a client with a session and its crumb."""
+    answer = requests.get(jenkins.url + "crumbIssuer/api/json", auth=LOGIN, timeout=10)
+    session = answer.cookies[SESSION_COOKIE]
+    return {CRUMB_FIELD: answer.json()["crumb"], "Cookie": f"{SESSION_COOKIE}={session}"}
 
 
 def status(
@@ -34,7 +40,7 @@ def status(
         method,
         jenkins.url + path,
         auth=auth,
-        headers=CRUMBED if headers is None else headers,
+        headers=crumbed(jenkins) if headers is None else headers,
         data=data,
         timeout=10,
         allow_redirects=False,
@@ -75,6 +81,19 @@ def test_asks_for_login_and_crumb(jenkins: StandIn) -> None:
     assert status(jenkins, "POST", path, headers={CRUMB_FIELD: "other"})[0] == 403
     assert jenkins.answers == []
     assert status(jenkins, "POST", path)[0] == 200
+
+
+def test_a_crumb_goes_with_its_session(jenkins: StandIn) -> None:
+    path = "job/app/1/input/Go/abort"
+    mine, other = crumbed(jenkins), crumbed(jenkins)
+    assert mine[CRUMB_FIELD] != other[CRUMB_FIELD]
+    for wrong in (
+        {CRUMB_FIELD: mine[CRUMB_FIELD]},
+        {**mine, "Cookie": other["Cookie"]},
+        {**mine, "Cookie": f"{SESSION_COOKIE}=unknown"},
+    ):
+        assert status(jenkins, "POST", path, headers=wrong)[0] == 403
+    assert status(jenkins, "POST", path, headers=mine)[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ from theseus_ci.jenkins.errors import (
 
 CONNECT_SECONDS = 10.0
 SIZE_LIMIT = 64 * 1024 * 1024  # bytes of one answer
+CRUMB_REMEDY = (
+    "a crumb is good only with the cookie and the login it was given with: does a proxy drop one?"
+)
 _AWAY = frozenset({502, 503, 504})
 _TITLE = re.compile(r"<title[^>]*>\s*(.*?)\s*</title>", re.IGNORECASE | re.DOTALL)
 _NOT_ALLOWED = ("need to be", "permission")
@@ -152,10 +155,11 @@ class Transport:
         )
 
     def _forbidden(self, answer: requests.Response, what: str) -> JenkinsError:
+        crumb = "valid crumb" in answer.text
         return NoPermission(
             f"{what}: Jenkins refuses (403){self._words(answer)}",
-            remedy=self._permission(answer),
-            crumb="valid crumb" in answer.text,
+            remedy=CRUMB_REMEDY if crumb else self._permission(answer),
+            crumb=crumb,
         )
 
     def _missing(self, answer: requests.Response, what: str) -> JenkinsError:
