@@ -266,6 +266,7 @@ class ErrorEffect(msgspec.Struct, frozen=True, kw_only=True):
     within: bool  # whether the rates as counted, however few the requests, would be fine
     p_value: float | None  # Fisher's exact test, one-sided; None without a previous version
     sentence: str
+    expected: str = ""  # in words; states of older versions have none
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):

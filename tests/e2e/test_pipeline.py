@@ -24,6 +24,13 @@ def cases(world: World, report: str) -> list[tuple[str, str, bool]]:
     ]
 
 
+def failure(world: World, report: str) -> str:
+    """The text of a report's only case, which has failed."""
+    tree = ElementTree.parse(world.folder / "reports" / f"{report}.xml")
+    ((bad,),) = [[*case.iter("failure"), *case.iter("error")] for case in tree.iter("testcase")]
+    return bad.text or ""
+
+
 def begun(world: World) -> None:
     world.start_service()
     world.configure(app.candidate())
@@ -85,6 +92,15 @@ def test_a_refusal_is_kept_reported_and_told(world: World) -> None:
     (kept,) = world.state()["gates"]
     assert (kept["approved"], kept["by"], kept["comment"]) == (False, "bob", "Rejected by Bob")
     assert cases(world, "promote-gate") == [("theseus.web.PromoteGate", "approved", False)]
+    assert failure(world, "promote-gate").split("\n\n") == [
+        "not approved by bob: Rejected by Bob",
+        "expected: consent to promote",
+        "actual: no by bob: Rejected by Bob",
+        "production traffic then: 100 % on web-v1, 0 % on web-v2",
+        "what the rollout did: Nothing at once: the traffic is as it was tested. Everything is put "
+        "back by theseus-ci rollback, which `run` and the Jenkins library start by themselves: its "
+        "outcome is the case rolled-back of theseus.web.Rollback.",
+    ]
     world.theseus("rollback", "--own", env=FIRST_BUILD)
     told = world.theseus("report", "--markdown").out
     assert "the gate before promote was answered with no by bob" in told
@@ -96,6 +112,9 @@ def test_a_refusal_without_a_rollout_of_ours_is_reported_alone(world: World) -> 
     expired = {"THESEUS_ANSWER_COMMENT": "no answer in 90 minutes"}
     world.theseus("pipeline", "refuse", "begin", env=OTHER_BUILD | expired)
     assert cases(world, "begin-gate") == [("theseus.web.BeginGate", "approved", False)]
+    told = failure(world, "begin-gate")
+    assert "actual: no: no answer in 90 minutes" in told
+    assert "production traffic then: as before" in told
     world.theseus("begin", env=FIRST_BUILD)
     elsewhere = world.empty_folder()
     world.theseus("pipeline", "refuse", "begin", folder=elsewhere, env=OTHER_BUILD | expired)
@@ -122,6 +141,45 @@ def test_a_step_without_a_report_gets_one(world: World) -> None:
     world.write("theseus.yaml", "servise: web\n")
     world.theseus("pipeline", "crashed", "begin", "--code", "2")
     assert cases(world, "begin")[0][1:] == ("completed", False)
+    told = failure(world, "begin")
+    assert "actual: exit code 2, and no report" in told
+    assert "production traffic now: not known: " in told
+    assert "unknown key 'servise'" in told
+
+
+def test_a_step_that_was_killed_tells_where_traffic_is(world: World) -> None:
+    begun(world)
+    killed = ("pipeline", "crashed", "deploy", "--code", "137")
+    world.theseus(*killed, folder=world.empty_folder("another"), env=OTHER_BUILD)
+    (world.folder / "another" / "reports").rename(world.folder / "reports-of-another")
+    world.theseus(*killed, env=FIRST_BUILD | {"THESEUS_REPORTS_DIR": "reports/deploy"})
+    told = failure(world, "deploy/deploy")
+    assert told.startswith("deploy ended with exit code 137 (SIGKILL) before it could report")
+    assert "\n\nexpected: deploy says how it ends\n\n" in told
+    assert "\n\nproduction traffic now: 100 % on web-v1, 0 % on web-v2\n\n" in told
+    assert "theseus-ci rollback" in told
+    other = ElementTree.parse(world.folder / "reports-of-another" / "deploy.xml")
+    assert "production traffic then: as before" in "".join(other.getroot().itertext())
+
+
+def test_a_step_that_crashed_with_the_cluster_away_gets_a_report_too(world: World) -> None:
+    begun(world)
+    nowhere = world.write("nowhere.yaml", _nowhere())
+    away = {"THESEUS_REPORTS_DIR": "reports/deploy", "KUBECONFIG": str(nowhere)}
+    world.theseus("pipeline", "crashed", "deploy", "--code", "137", env=away)
+    assert "production traffic now: not known: " in failure(world, "deploy/deploy")
+
+
+def _nowhere() -> object:
+    """A kubeconfig of a server that does not listen."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "x", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "users": [{"name": "x", "user": {}}],
+        "contexts": [{"name": "x", "context": {"cluster": "x", "user": "x"}}],
+        "current-context": "x",
+    }
 
 
 def test_a_report_that_is_there_stays(world: World) -> None:

@@ -98,6 +98,33 @@ def test_a_failing_candidate_fails_whatever_its_latency() -> None:
     assert "candidate failed" in outcome.sentence
 
 
+def test_failed_requests_are_told_with_what_was_expected() -> None:
+    beside = cases(judge.compare(pairs(world(failing=0.5), 1), SERVICE))["errors"]
+    assert beside.expected == (
+        "hardly more failures than of the previous version (0.1% more is fine), and at most 5%"
+    )
+    assert re.fullmatch(
+        r"\d+ of \d+ requests \(\d\d\.\d\d%\) failed; "
+        r"of the previous version 0 of \d+ requests \(0\.00%\)",
+        beside.actual,
+    )
+    alone = cases(judge.baseline(pairs(world(alone=True, failing=0.1), 1), SERVICE))["errors"]
+    assert alone.expected == "at most 0.1% of the requests fail; 1% is too many"
+    assert re.fullmatch(r"\d+ of \d+ requests \(\d+\.\d\d%\) failed", alone.actual)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"slower": 2.0}, {"failing": 0.5}, {"late": 5000}, {"alone": True, "failing": 0.1}]
+)
+def test_every_failed_case_says_what_was_expected_and_what_came(changes: dict[str, object]) -> None:
+    outcome = judge.compare(pairs(world(**changes), 1), SERVICE, first_run())
+    bad = [one for one in judge.results(outcome) if one.verdict in (Verdict.FAIL, Verdict.ERROR)]
+    assert bad
+    for case in bad:
+        assert case.expected, case.name
+        assert case.actual, case.name
+
+
 def test_everybody_slower_than_in_the_first_run_fails() -> None:
     """As when the candidate wears out a database that both versions share."""
     outcome = judge.compare(pairs(world(latency=lognormal(3, 20.0)), 1), SERVICE, first_run())

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+
+import msgspec
 
 from theseus_ci.commands.pipeline_question import question
 from theseus_ci.commands.session import Session
-from theseus_ci.errors import EXIT_DONE, CannotKnow, ConfigError, NoRollout, UsageError
+from theseus_ci.errors import (
+    EXIT_DONE,
+    CannotKnow,
+    ConfigError,
+    NoRollout,
+    TheseusError,
+    UsageError,
+)
 from theseus_ci.model import CheckResult, Verdict
 from theseus_ci.report.evidence import absent
 from theseus_ci.report.junit import write_report
+from theseus_ci.rollout import traffic
 from theseus_ci.rollout.measured import accept, is_weak, undecided
+from theseus_ci.rollout.situation import died, not_passed, unseen, untouched
 from theseus_ci.rollout.state import PHASE_RUNNING, GateAnswer
 
+LOOK_SECONDS = 5.0
 OF_NO_STEP = ("lock", "absent", "undecided")
 
 
@@ -77,13 +91,13 @@ def _refuse(session: Session) -> int:
     """A gate before `begin` has no rollout to record its answer in, and it may be another's that
     is under way: then the report alone tells."""
     if session.is_foreign():
-        _report_answer(session, approved=False, service=_service(session))
+        _report_answer(session, False, _service(session), untouched())
         return EXIT_DONE
     try:
         return _answer(session, approved=False)
     except NoRollout as error:
         session.console.log(f"the answer is not recorded: {error}")
-        _report_answer(session, approved=False, service=_service(session))
+        _report_answer(session, False, _service(session), untouched())
         return EXIT_DONE
 
 
@@ -103,11 +117,13 @@ def _answer(session: Session, *, approved: bool) -> int:
         session.leave(rollout)
     if approved and is_weak(rollout.state, step.id):
         session.console.log(f"{step.id} is a weak pass: it was accepted without a clear finding")
-    _report_answer(session, approved=approved, service=rollout.state.service)
+    _report_answer(session, approved, rollout.state.service, not_passed(rollout.state))
     return EXIT_DONE
 
 
-def _report_answer(session: Session, *, approved: bool, service: str) -> None:
+def _report_answer(
+    session: Session, approved: bool, service: str, situation: Mapping[str, str]
+) -> None:
     args = session.args
     said = "approved" if approved else "not approved"
     by = f" by {args.by}" if args.by else ""
@@ -119,8 +135,9 @@ def _report_answer(session: Session, *, approved: bool, service: str) -> None:
         message=f"{said}{by}{comment}",
         seconds=0.0,
         expected=f"consent to {args.step}",
+        actual=f"{'yes' if approved else 'no'}{by}{comment}",
     )
-    _write(session, f"{args.step}-gate", service, result)
+    _write(session, f"{args.step}-gate", service, result, situation)
 
 
 def _crashed(session: Session) -> int:
@@ -128,17 +145,48 @@ def _crashed(session: Session) -> int:
     args = session.args
     if list(Path(args.reports).glob("*.xml")):
         return EXIT_DONE
+    service = _service(session)
     if args.code == EXIT_DONE:  # such as a rollback that found nothing to put back
-        verdict, message = Verdict.PASS, f"{args.step} had nothing to do"
-    else:
-        verdict = Verdict.ERROR
-        message = (
-            f"{args.step} ended with exit code {args.code} before it could report; the log of the "
-            "build says why"
-        )
-    result = CheckResult(name="completed", verdict=verdict, message=message, seconds=0.0)
-    _write(session, args.step, _service(session), result)
+        done = _completed(Verdict.PASS, f"{args.step} had nothing to do")
+        _write(session, args.step, service, done)
+        return EXIT_DONE
+    message = f"{args.step} ended with {_end(args.code)} before it could report"
+    result = msgspec.structs.replace(
+        _completed(Verdict.ERROR, message),
+        expected=f"{args.step} says how it ends",
+        actual=f"{_end(args.code)}, and no report",
+        remedy="the log of the build says why",
+    )
+    _write(session, args.step, service, result)  # a build that is aborted may not wait for more
+    _write(session, args.step, service, result, _situation(session))
     return EXIT_DONE
+
+
+def _completed(verdict: Verdict, message: str) -> CheckResult:
+    return CheckResult(name="completed", verdict=verdict, message=message, seconds=0.0)
+
+
+def _end(code: int) -> str:
+    """137 as `exit code 137 (SIGKILL)`."""
+    try:
+        return f"exit code {code} ({signal.Signals(code - 128).name})"
+    except ValueError:
+        return f"exit code {code}"
+
+
+def _situation(session: Session) -> dict[str, str]:
+    """What can be seen of the rollout in a moment."""
+    try:
+        session.cluster.hurry(LOOK_SECONDS)
+        if session.is_foreign():
+            return untouched()
+        state, _ = session.load_state(write=False)
+    except NoRollout:
+        return untouched()
+    except (TheseusError, OSError) as error:
+        return unseen(str(error))
+    now = traffic.describe(session.cluster, state)
+    return died(state, now.removeprefix("production traffic: "))
 
 
 def _absent(session: Session) -> int:
@@ -161,7 +209,13 @@ def _service(session: Session) -> str:
         return "unknown"
 
 
-def _write(session: Session, stage: str, service: str, result: CheckResult) -> None:
+def _write(
+    session: Session,
+    stage: str,
+    service: str,
+    result: CheckResult,
+    situation: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     write_report(
         Path(session.args.reports) / f"{stage}.xml",
         service=service,
@@ -169,6 +223,7 @@ def _write(session: Session, stage: str, service: str, result: CheckResult) -> N
         results=[result],
         started=session.clock.now(),
         properties={},
+        situation=situation,
     )
 
 

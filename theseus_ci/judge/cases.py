@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from theseus_ci.judge.wording import seconds
+from theseus_ci.judge.wording import seconds, share
 from theseus_ci.measure import (
     A_PERSON_DECIDES,
     QUANTILES,
     BadAnswer,
+    ErrorEffect,
     Finding,
     Judgement,
     LatencyEffect,
@@ -79,9 +80,18 @@ def _errors(judgement: Judgement) -> CheckResult:
         verdict=verdict,
         message=errors.sentence + _ruling(errors.finding, verdict),
         seconds=judgement.load.seconds,
+        expected=errors.expected,
+        actual=_failures(errors),
         evidence="\n".join(_example(sample) for sample in judgement.candidate.samples),
         details=details,
     )
+
+
+def _failures(errors: ErrorEffect) -> str:
+    failed = f"{share(errors.candidate, errors.candidate_requests)} failed"
+    if not errors.previous_requests:
+        return failed
+    return f"{failed}; of the previous version {share(errors.previous, errors.previous_requests)}"
 
 
 def _example(sample: BadAnswer) -> str:

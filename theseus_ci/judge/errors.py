@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator
 
 from theseus_ci.config.performance import ErrorRate
 from theseus_ci.judge.tails import binomial_greater, fisher_greater
+from theseus_ci.judge.wording import share
 from theseus_ci.measure import OK, ErrorEffect, Finding, Slice, SlicePair
 
 FALSE_ALARM = 0.01
@@ -106,6 +107,7 @@ class ErrorJudge:
             within=self._rate() <= max(self._rates.unacceptable, self._previous_rate()),
             p_value=p_value,
             sentence=self._sentence(finding, p_value),
+            expected=self._expected(),
         )
 
     def _finding(self, p_value: float | None, threshold: float) -> Finding:
@@ -142,20 +144,27 @@ class ErrorJudge:
             return False
         return binomial_greater(self._candidate, self._candidate_requests, limit) < threshold
 
+    def _expected(self) -> str:
+        rates = self._rates
+        if not self._previous_requests:
+            return (
+                f"at most {rates.acceptable} of the requests fail; {rates.unacceptable} is too many"
+            )
+        return (
+            f"hardly more failures than of the previous version ({rates.acceptable} more is fine), "
+            f"and at most {rates.limit}"
+        )
+
     def _sentence(self, finding: Finding, p_value: float | None) -> str:
-        parts = [f"candidate failed {_share(self._candidate, self._candidate_requests)}"]
+        parts = [f"candidate failed {share(self._candidate, self._candidate_requests)}"]
         if p_value is not None:
-            parts.append(f"previous {_share(self._previous, self._previous_requests)}")
+            parts.append(f"previous {share(self._previous, self._previous_requests)}")
             parts.append(f"p = {p_value:.2g}")
         if self._over_limit(FALSE_ALARM):
             parts.append(f"limit {self._rates.limit}")
         else:
             parts.append(f"acceptable {self._rates.acceptable}")
         return f"{', '.join(parts)}: {finding.name}"
-
-
-def _share(bad: int, total: int) -> str:
-    return f"{bad} of {total} requests ({bad / total:.2%})" if total else "none of 0 requests"
 
 
 class ErrorWatch:
@@ -193,7 +202,7 @@ class ErrorWatch:
             return f"the candidate failed {self._in_a_row} requests in a row{_kinds(candidate)}"
         worse = not compared or self._relative.evidence >= self._alarm
         if self._absolute.evidence >= self._alarm and worse:
-            return f"the candidate failed {_share(self._failed, self._requests)}{_kinds(candidate)}"
+            return f"the candidate failed {share(self._failed, self._requests)}{_kinds(candidate)}"
         return None
 
     def _count_in_a_row(self, candidate: Slice) -> None:

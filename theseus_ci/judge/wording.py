@@ -17,6 +17,11 @@ def seconds(value: float) -> str:
     return f"{value * 1e3:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
+def share(bad: int, total: int) -> str:
+    """12 of 240 as `12 of 240 requests (5.00%)`."""
+    return f"{bad} of {total} requests ({bad / total:.2%})" if total else "none of 0 requests"
+
+
 def ratio_sentence(
     name: str,
     ratio: float,

@@ -40,6 +40,31 @@ def aftermath(state: State, verdict: Verdict, carried: int) -> dict[str, str]:
     }
 
 
+def not_passed(state: State) -> dict[str, str]:
+    """The same for a gate that was answered with no, or by nobody."""
+    return {
+        "production traffic then": _split(state, state.weight),
+        "what the rollout did": f"Nothing at once: the traffic is as it was tested. {_then(state)}",
+    }
+
+
+def died(state: State, now: str) -> dict[str, str]:
+    """The same for a step whose process has gone without a word; `now` is what the mesh says."""
+    return {
+        "production traffic now": now,
+        "what the rollout did": f"Nothing: its process has gone, and the state with what it had "
+        f"done is in the cluster. {_then(state)}",
+    }
+
+
+def unseen(why: str) -> dict[str, str]:
+    """The same where not even the state can be had."""
+    return {
+        "production traffic now": f"not known: {why}",
+        "what the rollout did": "Not known; theseus-ci status tells, once it can be read.",
+    }
+
+
 def untouched() -> dict[str, str]:
     """The same for a rollout that did not begin."""
     return {
@@ -69,6 +94,8 @@ def _at_once(state: State, verdict: Verdict, carried: int) -> str:
 def _then(state: State) -> str:
     if state.phase == PHASE_PROMOTING:
         return "There is no way back any more: theseus-ci promote completes the release."
+    if state.phase in ENDED:
+        return "The rollout has ended: there is nothing to put back."
     if state.phase == PHASE_ROLLING_BACK:
         return "The way back is not complete: run theseus-ci rollback again."
     case = f"theseus.{state.service.replace('.', '-')}.Rollback"
