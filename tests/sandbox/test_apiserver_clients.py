@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,9 @@ def test_the_dynamic_client_does_its_round(
     assert [item.metadata.name for item in listed.items] == ["web"]
     version = listed.metadata.resourceVersion
     deployments.delete(name="web", namespace=namespace)
-    events = deployments.watch(namespace=namespace, resource_version=version, timeout=5)
-    first = next(iter(events))
-    assert first["object"].metadata.name == "web"
+    watch = deployments.watch(namespace=namespace, resource_version=version, timeout=5)
+    with closing(watch) as events:
+        assert next(events)["object"].metadata.name == "web"
     routes = client.resources.get(api_version="networking.istio.io/v1", kind="VirtualService")
     routes.create(body=virtual_service("web", 1), namespace=namespace)
     with pytest.raises(ApiException) as refused:
