@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.contract.given import NODE
+
 Object = dict[str, Any]
 
 
@@ -33,7 +35,10 @@ def deployment(namespace: str, name: str = "web", replicas: int = 0) -> Object:
         "spec": {
             "replicas": replicas,
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [container], **({"nodeName": NODE} if NODE else {})},
+            },
         },
     }
 
@@ -47,6 +52,18 @@ def virtual_service(namespace: str, name: str = "web", **spec: Any) -> Object:
             "hosts": ["web.example.com"],
             "http": [{"route": [{"destination": {"host": name}}]}],
             **spec,
+        },
+    }
+
+
+def destination_rule(namespace: str, *subsets: str) -> Object:
+    return {
+        "apiVersion": "networking.istio.io/v1",
+        "kind": "DestinationRule",
+        "metadata": {"name": "web", "namespace": namespace},
+        "spec": {
+            "host": "web",
+            "subsets": [{"name": name, "labels": {"version": "v1"}} for name in subsets],
         },
     }
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.contract.cuts import CuttingProxy
+from tests.contract.given import ControlPlane
 from tests.contract.objects import Object, config_map, deployment, grant, lease, virtual_service
 from tests.contract.users import Users
 from theseus_ci.clock import SystemClock
@@ -26,7 +27,6 @@ from theseus_ci.errors import (
 )
 from theseus_ci.kube.cluster import KubernetesCluster
 from theseus_ci.kube.connect import connect
-from theseus_ci.sandbox.cluster import Sandbox
 
 SECONDS = 60.0
 
@@ -421,7 +421,7 @@ def test_a_watch_ends_by_itself(cluster: KubernetesCluster, namespace: str) -> N
 
 @pytest.fixture
 def unsteady(
-    control_plane: Sandbox, tmp_path: Path
+    control_plane: ControlPlane, tmp_path: Path
 ) -> Iterator[tuple[CuttingProxy, KubernetesCluster]]:
     """The Cluster port through a proxy that can break its connections."""
     config = yaml.safe_load(control_plane.kubeconfig.read_text())
@@ -429,7 +429,10 @@ def unsteady(
     assert server.hostname
     assert server.port
     proxy = CuttingProxy(server.hostname, server.port)
-    config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{proxy.port}"
+    entry = config["clusters"][0]["cluster"]
+    entry["server"] = f"https://127.0.0.1:{proxy.port}"
+    if server.hostname != "127.0.0.1":
+        entry["tls-server-name"] = server.hostname
     path = tmp_path / "unsteady.kubeconfig"
     path.write_text(yaml.safe_dump(config))
     yield proxy, KubernetesCluster(connect(str(path)), SystemClock())
@@ -596,7 +599,7 @@ def test_one_may_ask_what_one_may_do(
 
 
 def test_credentials_that_are_not_known(
-    control_plane: Sandbox, namespace: str, tmp_path: Path
+    control_plane: ControlPlane, namespace: str, tmp_path: Path
 ) -> None:
     config = yaml.safe_load(control_plane.kubeconfig.read_text())
     config["users"][0]["user"] = {"token": "nobody"}

@@ -10,14 +10,12 @@ import pytest
 
 from tests.e2e.api import Api
 from tests.e2e.world import World
-from tests.tier.servers import running
 from theseus_ci.sandbox.cluster import Sandbox
 
 
 @pytest.fixture(scope="session")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    with running("real", tmp_path_factory.mktemp("tier") / "sandbox") as started:
-        yield started
+def real(real_servers: Sandbox) -> Sandbox:
+    return real_servers
 
 
 @pytest.fixture(scope="session")

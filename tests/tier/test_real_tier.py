@@ -140,6 +140,29 @@ def _default_namespace(kubeconfig: Path) -> str:
     return str(yaml.safe_load(done.stdout)["metadata"]["uid"])
 
 
+def test_the_programs_of_kubebuilder_are_taken_first(tmp_path: Path) -> None:
+    """A kube-apiserver in that folder is the one that is started."""
+    ran, program = tmp_path / "ran", tmp_path / "assets" / "kube-apiserver"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ntouch {ran}\nexit 1\n")
+    program.chmod(0o755)
+    up = subprocess.run(
+        [THESEUS, "sandbox", "up", "--name", "assets", "--control-plane", "real"],
+        env={
+            **os.environ,
+            "XDG_STATE_HOME": str(tmp_path),
+            "KUBEBUILDER_ASSETS": str(program.parent),
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert up.returncode == 3, up.stderr
+    assert "the sandbox did not come up: apiserver ended" in up.stderr
+    assert ran.exists()
+
+
 def test_the_command_starts_it_and_ends_it(tmp_path: Path) -> None:
     """By the command, as users start it."""
     up = subprocess.run(

@@ -40,6 +40,12 @@ def main() -> int:
     parser.add_argument(
         "--log-server-tls", action="store_true", help="serve logs over TLS, as kube-apiserver wants"
     )
+    parser.add_argument(
+        "--no-binding",
+        dest="binds",
+        action="store_false",
+        help="take only pods that name this node: the cluster has a scheduler of its own",
+    )
     options = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     settings = Settings(
@@ -48,6 +54,7 @@ def main() -> int:
         back_off=options.crash_back_off,
         log_size=options.log_size,
         log_server_tls=options.log_server_tls,
+        binds=options.binds,
     )
     try:
         settings.directory.mkdir(parents=True, exist_ok=True, mode=0o700)

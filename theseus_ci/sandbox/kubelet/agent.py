@@ -148,9 +148,11 @@ class Kubelet:
             if folder.name not in living:
                 shutil.rmtree(folder, ignore_errors=True)
         informer.on_change(self._on_pod)
-        scheduler = Scheduler(self._client, informer, nodes, self._events, self._settings.node_name)
-        log.info("node %s is ready", self._settings.node_name)
-        await scheduler.run()
+        name = self._settings.node_name
+        log.info("node %s is ready", name)
+        if self._settings.binds:
+            await Scheduler(self._client, informer, nodes, self._events, name).run()
+        await asyncio.Event().wait()
 
     # -- pods -------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ class Settings:
     """back_off: seconds before the second restart; log_size: bytes before a log is rotated.
 
     `log_server_tls`: an API server other than the sandbox's fetches logs over TLS only.
+    `binds`: pods that nobody has given a node go to this one.
     """
 
     node_name: str
@@ -31,6 +32,7 @@ class Settings:
     back_off: float
     log_size: int
     log_server_tls: bool = False
+    binds: bool = True
 
 
 @dataclass(frozen=True)
