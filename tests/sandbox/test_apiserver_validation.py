@@ -289,7 +289,7 @@ def test_custom_resources_are_judged_by_their_schema(apiserver: ApiServer, names
 def test_a_null_of_a_custom_resource_is_a_field_not_given(
     apiserver: ApiServer, namespace: str
 ) -> None:
-    obj = change(virtual_service("nulls"), "spec.http.0.name", "all")
+    obj = change(virtual_service("nulls", 100), "spec.http.0.name", "all")
     obj["spec"]["http"][0] |= {"timeout": None, "match": None}
     made = apiserver.ok("POST", PATHS["VirtualService"].format(namespace), obj)
     assert {"timeout", "match"}.isdisjoint(made["spec"]["http"][0])

@@ -22,18 +22,31 @@ import (
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "the API server and how to log in")
 	address := flag.String("listen", "127.0.0.1:0", "where Envoy fetches its configuration (plain gRPC)")
+	webhook := flag.String("webhook", "", "where the API server asks whether an object is valid (TLS); empty: nowhere")
+	certificate := flag.String("certificate", "", "of the webhook, a PEM file")
+	key := flag.String("key", "", "of the certificate, a PEM file")
 	ready := flag.String("address-file", "", "is written with the address once the server is in step")
 	flag.Parse()
-	if err := run(*kubeconfig, *address, *ready); err != nil {
+	validation := func(failed chan<- error) error {
+		if *webhook == "" {
+			return nil
+		}
+		return serveValidation(*webhook, *certificate, *key, failed)
+	}
+	if err := run(*kubeconfig, *address, *ready, validation); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(kubeconfig, address, ready string) error {
+func run(kubeconfig, address, ready string, validation func(chan<- error) error) error {
 	options := log.DefaultOptions()
 	options.SetDefaultOutputLevel(log.OverrideScopeName, log.WarnLevel)
 	if err := log.Configure(options); err != nil {
+		return err
+	}
+	failed := make(chan error, 2)
+	if err := validation(failed); err != nil { // first: objects come as soon as there is an API server
 		return err
 	}
 	stop := make(chan struct{})
@@ -51,7 +64,6 @@ func run(kubeconfig, address, ready string) error {
 	}
 	server := grpc.NewServer()
 	discovery.xds.Register(server)
-	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
 	if ready != "" {
 		if err := publish(ready, listener.Addr().String()); err != nil {

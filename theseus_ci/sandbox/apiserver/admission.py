@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from typing import Any
 
 from theseus_ci.sandbox.apiserver.errors import (
     ApiError,
@@ -21,6 +20,7 @@ from theseus_ci.sandbox.apiserver.errors import (
     invalid_value,
     not_found,
 )
+from theseus_ci.sandbox.apiserver.istio_rules import refusal
 from theseus_ci.sandbox.apiserver.kinds import NAMESPACES, Resource
 from theseus_ci.sandbox.apiserver.store import Store
 
@@ -108,14 +108,13 @@ def admit(store: Store, resource: Resource, obj: Object, old: Object | None) -> 
     elif resource.key == ("", "services"):
         _service(store, obj, old)
     elif resource.group == "networking.istio.io":
-        problems = list(_istio(resource, obj.get("spec") or {}))
-        if problems:
-            listed = "; ".join(problems)
+        why = refusal(resource.plural, obj.get("spec") or {})
+        if why:
             raise ApiError(
                 400,
                 "BadRequest",
                 'admission webhook "validation.istio.io" denied the request: configuration is '
-                f"invalid: {listed}",
+                f"invalid: {why}",
             )
 
 
@@ -204,22 +203,3 @@ def _free_port(used: set[int]) -> int:
         if port not in used:
             return port
     raise internal("failed to allocate a nodePort: range is full")
-
-
-def _istio(resource: Resource, spec: Object) -> Iterator[str]:
-    """What Istio's validating webhook refuses and the schema lets pass."""
-    if resource.plural == "virtualservices":
-        if not spec.get("hosts") and spec.get("gateways"):
-            yield "virtual service must have at least one host"
-        if not any(spec.get(name) for name in ("http", "tcp", "tls")):
-            yield "http, tcp or tls must be provided in virtual service"
-        for protocol in ("http", "tcp", "tls"):
-            for route in spec.get(protocol) or []:
-                yield from _weights(route.get("route") or [])
-
-
-def _weights(destinations: list[Any]) -> Iterator[str]:
-    weights = [int(destination.get("weight", 0)) for destination in destinations]
-    yield from (f"weight {weight} < 0" for weight in weights if weight < 0)
-    if len(weights) > 1 and sum(weights) == 0:
-        yield "total destination weight = 0"

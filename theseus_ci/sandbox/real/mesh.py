@@ -1,7 +1,7 @@
 """Gateway and sidecar configured by Istio: `python -m theseus_ci.sandbox.real.mesh`.
 
-Starts Istio's translation and the two Envoys that ask it, and writes DIR/mesh.json once both
-accept connections, as the sandbox's own mesh does.
+Starts Istio's translation, which is its validating webhook too, and the two Envoys that ask it, and
+writes DIR/mesh.json once both accept connections, as the sandbox's own mesh does.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from theseus_ci.sandbox.real.binaries import find_binaries
 from theseus_ci.sandbox.real.ensure import ensure
 from theseus_ci.sandbox.real.late import LateLink
 from theseus_ci.sandbox.real.mesh_objects import bootstrap, node, objects
+from theseus_ci.sandbox.real.webhook import CONFIGURATIONS, configuration, until_refusing
 from theseus_ci.sandbox.settings import LOOPBACK, free_port
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ class RealMesh:
         self._session = session
         self._xds = find_binaries().xds
         self._xds_port = free_port(set())
+        self._webhook_port = free_port({self._xds_port})
+        self._pki = options.directory / "pki"
         self._held: dict[str, socket.socket] = {}
         self._envoys: dict[str, Envoy] = {}
         self._links = {
@@ -110,8 +113,9 @@ class RealMesh:
         wanted = objects(
             self._options.client_namespace, self._port("gateway"), self._port("sidecar")
         )
+        webhook = configuration(self._webhook_port, self._pki / "ca.crt")
         async with ApiClient.from_kubeconfig(self._options.kubeconfig) as client:
-            for path, obj in wanted:
+            for path, obj in [(CONFIGURATIONS, webhook), *wanted]:
                 await ensure(client, path, obj)
 
     async def _keep_translation(self) -> None:
@@ -123,6 +127,9 @@ class RealMesh:
                         str(self._xds),
                         *("--kubeconfig", str(self._options.kubeconfig)),
                         *("--listen", f"{LOOPBACK}:{self._xds_port}"),
+                        *("--webhook", f"{LOOPBACK}:{self._webhook_port}"),
+                        *("--certificate", str(self._pki / "server.crt")),
+                        *("--key", str(self._pki / "server.key")),
                     ],
                     environment={**SETTINGS, **os.environ},
                     directory=self._options.directory,
@@ -150,9 +157,12 @@ class RealMesh:
         )
 
     async def _announce(self) -> None:
-        """Say where the proxies are once both listen; then stay, as the others do."""
+        """Say where the proxies are once both listen, and objects are validated; then stay, as the
+        others do."""
         for kind in self._held:
             await _until_listening(kind, self._port(kind))
+        async with ApiClient.from_kubeconfig(self._options.kubeconfig) as client:
+            await until_refusing(client, LISTEN_SECONDS)
         self._ready = True
         self._publish()
         await asyncio.Event().wait()
