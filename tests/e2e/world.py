@@ -134,7 +134,10 @@ class World:
     def _is_ready(self, name: str) -> bool:
         deployment = self.get("Deployment", name)
         wanted, status = deployment["spec"].get("replicas", 1), deployment.get("status") or {}
-        return bool(status.get("availableReplicas", 0) == wanted == status.get("replicas", 0))
+        if status.get("observedGeneration", 0) < deployment["metadata"]["generation"]:
+            return False  # it tells of a template before this one
+        counts = ("availableReplicas", "updatedReplicas", "replicas")
+        return all(status.get(count, 0) == wanted for count in counts)
 
     def start_service(self, version: str = "v1", *, replicas: int = 2, **env: str) -> None:
         """The previous version behind its Service, reached through the gateway."""

@@ -8,7 +8,6 @@ without a recorded end raises the generation.
 
 from __future__ import annotations
 
-import datetime
 import re
 import uuid
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from theseus_ci.errors import AlreadyExists, LeaseHeld, LeaseLost, StaleObject
 from theseus_ci.model import Object
 from theseus_ci.ports import Clock, Cluster
 from theseus_ci.rollout.stamp import DOMAIN
+from theseus_ci.timestamps import to_micro_time, to_seconds
 
 ROLLOUT = f"{DOMAIN}/rollout"
 PROCESS = f"{DOMAIN}/process"
@@ -50,7 +50,7 @@ class Lease:
         self._create(rollout, holder, 1)
 
     def _create(self, rollout: str, holder: str, generation: int) -> None:
-        now = _timestamp(self._clock.now())
+        now = to_micro_time(self._clock.now())
         lease: Object = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -147,7 +147,7 @@ class Lease:
             if lease is None or owner(lease) != rollout:
                 raise _lost(lease)
             result = change(lease)
-            lease["spec"]["renewTime"] = _timestamp(self._clock.now())
+            lease["spec"]["renewTime"] = to_micro_time(self._clock.now())
             try:
                 written = self._cluster.replace(lease)
             except StaleObject:
@@ -171,10 +171,10 @@ def age_seconds(lease: Object, now: float) -> float:
     """Seconds since the holder showed its last sign of life."""
     text = str(lease["spec"].get("renewTime", ""))
     try:
-        renewed = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+        renewed = to_seconds(text)
     except ValueError:
         return float("inf")
-    return max(0.0, now - renewed.timestamp())
+    return max(0.0, now - renewed)
 
 
 def taken(lease: Object) -> str:
@@ -207,8 +207,3 @@ def _lost(lease: Object | None) -> LeaseLost:
         f"{lease['spec'].get('holderIdentity', 'somebody')}: this process must change nothing",
         remedy="theseus-ci status shows who acts for the service now",
     )
-
-
-def _timestamp(seconds: float) -> str:
-    moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.timezone.utc)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -10,10 +10,12 @@ import msgspec
 from theseus_ci.model import Object
 from theseus_ci.ports import Clock, Cluster
 from theseus_ci.quantities import counted
+from theseus_ci.timestamps import to_seconds
 
 WATCH_SECONDS = 15.0  # one watch at most; between two of them the lease is renewed
 HOPELESS_WAITING = frozenset({"ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError"})
-CRASHES = 3  # restarts of one container after which it is not waited for any longer
+CRASHES = 3  # restarts of one container after which a loop is not waited for any longer
+LONG_RUN_SECONDS = 600.0  # a kubelet forgets the crashes of a container that ran as long
 
 
 class Readiness(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,8 +110,7 @@ def ready_pods(pods: list[Object]) -> int:
             one["type"] == "Ready" and one["status"] == "True"
             for one in (pod.get("status") or {}).get("conditions") or []
         )
-        for pod in pods
-        if not pod["metadata"].get("deletionTimestamp")
+        for pod in _staying(pods)
     )
 
 
@@ -171,9 +172,10 @@ def await_gone(
 
 
 def first_problem(pods: list[Object], *, only_hopeless: bool = False) -> str:
-    """Why a pod is not ready, in words; "" when none says. `only_hopeless`: only what waiting
-    will not mend."""
-    for pod in pods:
+    """Why a pod that is to stay is not ready, in words; "" when none says. `only_hopeless`: only
+    what waiting will not mend."""
+    staying = _staying(pods)
+    for pod in staying:
         name = pod["metadata"]["name"]
         status = pod.get("status") or {}
         for container in status.get("containerStatuses") or []:
@@ -185,9 +187,13 @@ def first_problem(pods: list[Object], *, only_hopeless: bool = False) -> str:
         for condition in status.get("conditions") or []:
             if condition.get("status") == "False" and condition.get("message"):
                 return f"pod {name}: {condition['type']}: {condition['message']}"
-    if not pods and not only_hopeless:
+    if not staying and not only_hopeless:
         return "it has no pods at all (kubectl describe the Deployment and its ReplicaSet)"
     return ""
+
+
+def _staying(pods: list[Object]) -> list[Object]:
+    return [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
 
 def _container_problem(container: Object, *, only_hopeless: bool) -> str:
@@ -199,7 +205,7 @@ def _container_problem(container: Object, *, only_hopeless: bool) -> str:
     exit_text = f", last exit code {ended['exitCode']}" if "exitCode" in ended else ""
     if reason in HOPELESS_WAITING:
         return f"container {name}: {reason}: {waiting.get('message', '')}".rstrip(": ")
-    if restarts >= CRASHES:
+    if restarts >= CRASHES and _crashes_again_and_again(container, ended):
         return f"container {name} has crashed {counted(restarts, 'time')}{exit_text}"
     if only_hopeless:
         return ""
@@ -208,6 +214,17 @@ def _container_problem(container: Object, *, only_hopeless: bool) -> str:
     if not container.get("ready", False):
         return f"container {name} runs but is not ready: its readiness probe fails{exit_text}"
     return ""
+
+
+def _crashes_again_and_again(container: Object, ended: Object) -> bool:
+    """Whether it has just ended once more, after a short run: restarts alone may be months old."""
+    if container.get("ready") or "running" in (container.get("state") or {}):
+        return False
+    try:
+        ran = to_seconds(ended["finishedAt"]) - to_seconds(ended["startedAt"])
+    except (KeyError, ValueError):
+        return True
+    return ran < LONG_RUN_SECONDS
 
 
 def restarts_by_pod(pods: list[Object]) -> dict[str, int]:
