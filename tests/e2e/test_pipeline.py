@@ -95,12 +95,17 @@ def test_a_refusal_is_kept_reported_and_told(world: World) -> None:
     assert failure(world, "promote-gate").split("\n\n") == [
         "not approved by bob: Rejected by Bob",
         "expected: consent to promote",
-        "actual: no by bob: Rejected by Bob",
+        "actual: no, by bob",
         "production traffic then: 100 % on web-v1, 0 % on web-v2",
         "what the rollout did: Nothing at once: the traffic is as it was tested. Everything is put "
         "back by theseus-ci rollback, which `run` and the Jenkins library start by themselves: its "
         "outcome is the case rolled-back of theseus.web.Rollback.",
     ]
+    shown = world.theseus("status").out
+    assert "gate      promote: not approved by bob: Rejected by Bob\n" in shown
+    assert shown.endswith("next      theseus-ci rollback\n")
+    told = world.theseus("report", "--markdown").out
+    assert "was answered with no by bob, and nothing has been put back yet" in told
     world.theseus("rollback", "--own", env=FIRST_BUILD)
     told = world.theseus("report", "--markdown").out
     assert "the gate before promote was answered with no by bob" in told
@@ -113,7 +118,8 @@ def test_a_refusal_without_a_rollout_of_ours_is_reported_alone(world: World) -> 
     world.theseus("pipeline", "refuse", "begin", env=OTHER_BUILD | expired)
     assert cases(world, "begin-gate") == [("theseus.web.BeginGate", "approved", False)]
     told = failure(world, "begin-gate")
-    assert "actual: no: no answer in 90 minutes" in told
+    assert told.startswith("not approved: no answer in 90 minutes\n\nexpected: consent to begin\n")
+    assert "\n\nactual: no answer in 90 minutes\n\n" in told
     assert "production traffic then: as before" in told
     world.theseus("begin", env=FIRST_BUILD)
     elsewhere = world.empty_folder()

@@ -224,6 +224,12 @@ def rejected() -> State:
     return rollout(phase=states.PHASE_ROLLED_BACK, steps=steps, gates=[no])
 
 
+def refused() -> State:
+    """The same, before anything is put back."""
+    back = rejected()
+    return rollout(steps=back.steps[:-1], gates=back.gates, weight=100)
+
+
 def expired() -> State:
     """Nobody answered the gate before the last step."""
     no = GateAnswer(
@@ -281,6 +287,8 @@ ALL = (
     broken,
     unknown,
     rejected,
+    refused,
+    expired,
     stuck,
     under_way,
     waiting,

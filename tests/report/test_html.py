@@ -66,7 +66,16 @@ def test_every_report_is_well_made(state: Callable[[], State], tmp_path: Path) -
         (
             rollouts.expired,
             "calm",
-            ["the gate before promote was not passed: no answer in 90 minutes"],
+            ["the gate before promote was not passed (no answer in 90 minutes)"],
+        ),
+        (
+            rollouts.refused,
+            "doubt",
+            [
+                "The gate before promote was answered with no by bob, and nothing has been put",
+                "100 % on web-v2",
+                "theseus-ci rollback",
+            ],
         ),
         (rollouts.stuck, "doubt", ["not complete: 2 pods of web-v1", "theseus-ci rollback"]),
         (rollouts.under_way, "calm", ["4 of 7 steps", "50 % on web-v2", "performance --baseline"]),
@@ -184,6 +193,30 @@ def test_gates_with_who_and_when(tmp_path: Path) -> None:
     assert "not approved by bob: not today" in rendered(rollouts.rejected(), tmp_path).section(
         "gates"
     )
+
+
+def test_an_answer_is_a_step_that_people_took(tmp_path: Path) -> None:
+    page = rendered(rollouts.rejected(), tmp_path)
+
+    rows = [row.text for row in page.all("tr") if "consent to promote" in row.text]
+    assert rows == ["consent to promoteby bob: not today✗ refused1.0 s100 %"]
+    assert "not given" in rendered(rollouts.expired(), tmp_path).section("steps")
+    (given,) = [
+        row.text
+        for row in rendered(rollouts.promoted(), tmp_path).all("tr")
+        if "consent to" in row.text
+    ]
+    assert given == "consent to promoteby alice✓ given0.0 s100 %"
+    audit(rendered(rollouts.expired(), tmp_path), tmp_path / "reports" / "html")
+
+
+def test_what_was_never_there_was_not_removed(tmp_path: Path) -> None:
+    state = rollouts.rejected()
+    state.journal = []
+    page = rendered(state, tmp_path)
+
+    (row,) = [row.text for row in page.all("tr") if "Deployment shop/web-v2" in row.text]
+    assert "never created" in row
 
 
 def test_what_was_changed_and_the_journal(tmp_path: Path) -> None:

@@ -88,3 +88,10 @@ def test_no_text_breaks_out(text: str) -> None:
         assert not re.search(r"<[a-z!/]|@\w|\w://", outside), line
         bare = re.sub(r"\\.", "", outside)
         assert not re.search(r"\]\(|~~|\$", bare), line
+
+
+def test_a_release_that_was_taken_back_is_not_under_way() -> None:
+    assert summary(rollouts.rejected()).startswith("### ↩️ web-v2 rolled back\n")
+    assert "| `consent to promote` | ❌ refused | 1.0 s | 100 % |" in summary(rollouts.rejected())
+    assert summary(rollouts.under_way()).startswith("### ⏳ web-v2 under way\n")
+    assert summary(rollouts.refused()).startswith("### ⚠️ web-v2 not accepted\n")

@@ -25,7 +25,7 @@ from theseus_ci.model import CheckResult, Verdict
 from theseus_ci.report.evidence import absent
 from theseus_ci.report.junit import write_report
 from theseus_ci.rollout import traffic
-from theseus_ci.rollout.measured import accept, is_weak, undecided
+from theseus_ci.rollout.measured import accept, answered, is_weak, refuse, undecided
 from theseus_ci.rollout.situation import died, not_passed, unseen, untouched
 from theseus_ci.rollout.state import PHASE_RUNNING, GateAnswer
 
@@ -91,53 +91,58 @@ def _refuse(session: Session) -> int:
     """A gate before `begin` has no rollout to record its answer in, and it may be another's that
     is under way: then the report alone tells."""
     if session.is_foreign():
-        _report_answer(session, False, _service(session), untouched())
+        _report_answer(session, _given(session, approved=False), _service(session), untouched())
         return EXIT_DONE
     try:
         return _answer(session, approved=False)
     except NoRollout as error:
         session.console.log(f"the answer is not recorded: {error}")
-        _report_answer(session, False, _service(session), untouched())
+        _report_answer(session, _given(session, approved=False), _service(session), untouched())
         return EXIT_DONE
 
 
 def _answer(session: Session, *, approved: bool) -> int:
-    args = session.args
     rollout = session.open()
     try:
-        step = rollout.state.plan.step(args.step)
-        now = session.clock.now()
-        if approved:
-            accept(rollout.state, step, by=args.by, at=now, comment=args.comment)
-        else:
-            no = GateAnswer(step=step.id, approved=False, by=args.by, at=now, comment=args.comment)
-            rollout.state.gates.append(no)
+        answer = _given(session, approved=approved)
+        step = rollout.state.plan.step(answer.step)
+        note = accept if approved else refuse
+        note(rollout.state, step, by=answer.by, at=answer.at, comment=answer.comment)
         rollout.store.save(rollout.state)
     finally:
         session.leave(rollout)
     if approved and is_weak(rollout.state, step.id):
         session.console.log(f"{step.id} is a weak pass: it was accepted without a clear finding")
-    _report_answer(session, approved, rollout.state.service, not_passed(rollout.state))
+    _report_answer(session, answer, rollout.state.service, not_passed(rollout.state))
     return EXIT_DONE
 
 
+def _given(session: Session, *, approved: bool) -> GateAnswer:
+    """The answer as the command line has it."""
+    args, now = session.args, session.clock.now()
+    return GateAnswer(step=args.step, approved=approved, by=args.by, at=now, comment=args.comment)
+
+
 def _report_answer(
-    session: Session, approved: bool, service: str, situation: Mapping[str, str]
+    session: Session, answer: GateAnswer, service: str, situation: Mapping[str, str]
 ) -> None:
-    args = session.args
-    said = "approved" if approved else "not approved"
-    by = f" by {args.by}" if args.by else ""
-    comment = f": {args.comment}" if args.comment else ""
-    session.console.log(f"{args.step}: {said}{by}{comment}")
+    said = answered(answer)
+    session.console.log(f"{answer.step}: {said}")
     result = CheckResult(
         name="approved",
-        verdict=Verdict.PASS if approved else Verdict.FAIL,
-        message=f"{said}{by}{comment}",
+        verdict=Verdict.PASS if answer.approved else Verdict.FAIL,
+        message=said,
         seconds=0.0,
-        expected=f"consent to {args.step}",
-        actual=f"{'yes' if approved else 'no'}{by}{comment}",
+        expected=f"consent to {answer.step}",
+        actual=_actual(answer),
     )
-    _write(session, f"{args.step}-gate", service, result, situation)
+    _write(session, f"{answer.step}-gate", service, result, situation)
+
+
+def _actual(answer: GateAnswer) -> str:
+    if answer.by:
+        return f"{'yes' if answer.approved else 'no'}, by {answer.by}"
+    return answer.comment or "no"
 
 
 def _crashed(session: Session) -> int:

@@ -44,6 +44,8 @@ def _version_rows(state: State, version: Version, *, candidate: bool) -> list[Ob
             fate = "under way" if acts else ("not created yet" if candidate else "untouched so far")
         else:
             fate = "removed" if state.phase == lost else kept
+            if candidate and fate == "removed" and not _acts(state, ref):
+                fate = "never created"
         role = whose if ref.kind == "Deployment" else f"autoscaler of {whose}"
         rows.append(_row(state, ref, role, fate))
     return rows

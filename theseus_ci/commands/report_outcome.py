@@ -7,7 +7,7 @@ import msgspec
 from theseus_ci.model import Verdict
 from theseus_ci.quantities import counted
 from theseus_ci.report.page_model import Tone
-from theseus_ci.rollout.measured import undecided
+from theseus_ci.rollout.measured import refusal, undecided
 from theseus_ci.rollout.situation import next_command
 from theseus_ci.rollout.state import (
     PHASE_PROMOTED,
@@ -41,9 +41,15 @@ def outcome(state: State) -> Outcome:
         return _rolled_back(state)
     if state.phase == PHASE_ROLLING_BACK:
         return _unfinished(state, "Rollback not complete", _record(state, _WAY_BACK))
-    failed = _failed(state)
     if state.phase == PHASE_PROMOTING:
-        return _unfinished(state, "Promotion not complete", failed)
+        return _unfinished(state, "Promotion not complete", _failed(state))
+    return _running(state)
+
+
+def _running(state: State) -> Outcome:
+    failed, no = _failed(state), refusal(state)
+    if no is not None:
+        return _said_no(state, no)
     if failed is not None:
         return _standing(state, failed)
     return _under_way(state)
@@ -82,27 +88,30 @@ def _rolled_back(state: State) -> Outcome:
     )
     failed = _failed(state)
     said_no = next((one for one in reversed(state.gates) if not one.approved), None)
+    what, why = "was taken back", ""
     if failed is None:
-        why, tone = "was taken back without a failed step", Tone.CALM
+        tone = Tone.CALM
         if said_no is not None:
-            why = f"was taken back: the gate before {said_no.step} {_answered(said_no)}"
+            why = f": the gate before {said_no.step} {_answered(said_no)}"
+        else:
+            what = "was taken back without a failed step"
         steps: tuple[str, ...] = ("Nothing has to be mended in the cluster. To try again:",)
     elif undecided(state, failed.id) is not None:
-        why, tone = f"was taken back: {failed.id} could not decide, {_refused(said_no)}", Tone.DOUBT
+        why, tone = f": {failed.id} could not decide, {_refused(said_no)}", Tone.DOUBT
         steps = (
             "Nothing has to be mended in the cluster. Measure longer (performance.rate, "
             "performance.maxDuration) or allow more (performance.tolerance), and release again:",
         )
     elif failed.verdict is Verdict.FAIL:
-        why, tone = f"was judged bad by {failed.id} and taken back", Tone.BAD
+        what, tone = f"was judged bad by {failed.id} and taken back", Tone.BAD
         steps = (
             f"Nothing has to be mended in the cluster. See what failed below, mend {candidate}, "
             "and release again:",
         )
     else:
-        why, tone = f"was taken back, because {failed.id} could not be carried out", Tone.DOUBT
+        why, tone = f": {failed.id} could not be carried out", Tone.DOUBT
         steps = (*_remedy(failed), "When that is mended, release again:")
-    sentence = f"{candidate} {why}{_carried(state)}; {carrier}."
+    sentence = f"{candidate} {what}{_carried(state)}{why}; {carrier}."
     return Outcome(tone, f"{candidate} rolled back", sentence, steps, next_command(state))
 
 
@@ -116,13 +125,28 @@ def _answered(no: GateAnswer) -> str:
     """Nobody has answered a gate that expired."""
     if no.by or not no.comment:
         return "was answered with no" + (f" by {no.by}" if no.by else "")
-    return f"was not passed: {no.comment}"
+    return f"was not passed ({no.comment})"
 
 
 def _carried(state: State) -> str:
     most = max((step.weight for step in state.steps), default=0)
     share = f"{most} % of production traffic at most" if most else "no production traffic"
     return f", having carried {share}"
+
+
+def _said_no(state: State, no: GateAnswer) -> Outcome:
+    """The way back is due, and has not begun."""
+    why = f"the gate before {no.step} {_answered(no)}"
+    if undecided(state, no.step) is not None:
+        why = f"{no.step} could not decide, {_refused(no)}"
+    return Outcome(
+        tone=Tone.DOUBT,
+        title=f"{state.candidate.deployment} not accepted",
+        sentence=f"{why[0].upper()}{why[1:]}, and nothing has been put back yet; "
+        f"{_traffic(state)}.",
+        next=("To put everything back:",),
+        command=next_command(state),
+    )
 
 
 def _standing(state: State, failed: StepRecord) -> Outcome:

@@ -14,7 +14,7 @@ from theseus_ci.report.page_model import (
     StepChecks,
     StepRow,
 )
-from theseus_ci.rollout.measured import is_weak
+from theseus_ci.rollout.measured import answered, is_weak
 from theseus_ci.rollout.state import ENDED, GateAnswer, State, StepRecord
 
 
@@ -47,6 +47,7 @@ def page_of(state: State, evidence: Evidence) -> Page:
             *state.notes,
             *(f"Left out of the plan: {one.title}: {one.reason}" for one in state.plan.left_out),
         ),
+        over=state.phase in ENDED,
     )
 
 
@@ -61,6 +62,7 @@ def last_moment(state: State) -> float:
         [state.started]
         + [record.started + record.seconds for record in state.steps]
         + [entry.at for entry in state.journal]
+        + [answer.at for answer in state.gates]
     )
 
 
@@ -83,19 +85,44 @@ def _version(deployment: str, label: str) -> str:
 
 
 def _steps(state: State) -> list[StepRow]:
-    """The plan's steps in order, then what was done beside it, such as the rollback."""
+    """The plan's steps in order, with the answers of people where they were given, then what was
+    done beside the plan, such as the rollback."""
     records = {record.id: record for record in state.steps}
     absent = "not reached" if state.phase in ENDED else "to come"
-    rows = [
-        _step(state, records[step.id], step.title)
-        if step.id in records
-        else StepRow(id=step.id, title=step.title, verdict=None, summary=f"{absent}: {step.title}")
-        for step in state.plan.steps
-    ]
+    rows: list[StepRow] = []
+    for step in state.plan.steps:
+        record = records.get(step.id)
+        answers = [one for one in state.gates if one.step == step.id]
+        before = [one for one in answers if record is None or one.at <= record.started]
+        rows += [_consent(state, one) for one in before]
+        if record is not None:
+            rows.append(_step(state, record, step.title))
+        else:
+            summary = f"{absent}: {step.title}"
+            rows.append(StepRow(id=step.id, title=step.title, verdict=None, summary=summary))
+        rows += [_consent(state, one) for one in answers if one not in before]
     planned = {step.id for step in state.plan.steps}
     return rows + [
         _step(state, one, "Put everything back") for one in state.steps if one.id not in planned
     ]
+
+
+def _consent(state: State, answer: GateAnswer) -> StepRow:
+    """A person's answer; it took as long as nothing else was done before it."""
+    ended = [one for one in state.steps if one.started + one.seconds <= answer.at]
+    last = max(ended, key=lambda one: one.started + one.seconds, default=None)
+    since = last.started + last.seconds if last is not None else answer.at
+    word = "given" if answer.approved else "refused" if answer.by else "not given"
+    return StepRow(
+        id=f"consent to {answer.step}",
+        title="",
+        verdict=Verdict.PASS if answer.approved else Verdict.FAIL,
+        summary=_details(answer).removeprefix(": ").strip(),
+        started=since,
+        seconds=answer.at - since,
+        weight=last.weight if last is not None else 0,
+        word=word,
+    )
 
 
 def _step(state: State, record: StepRecord, title: str) -> StepRow:
@@ -162,15 +189,17 @@ def _gates(state: State) -> list[GateRow]:
 
 def _gate(step: str, message: str, submitter: str, answer: GateAnswer | None) -> GateRow:
     if answer is None:
-        return GateRow(step=step, message=message, submitter=submitter, answer="")
-    said = "approved" if answer.approved else "not approved"
-    by = f" by {answer.by}" if answer.by else ""
-    comment = f": {answer.comment}" if answer.comment else ""
+        return GateRow(step=step, message=message, submitter=submitter)
     return GateRow(
         step=step,
         message=message,
         submitter=submitter,
-        answer=f"{said}{by}{comment}",
-        at=answer.at,
         approved=answer.approved,
+        details=_details(answer),
+        at=answer.at,
     )
+
+
+def _details(answer: GateAnswer) -> str:
+    """Who, and why."""
+    return answered(answer).removeprefix("not ").removeprefix("approved")

@@ -14,7 +14,7 @@ from theseus_ci.model import Object, Verdict
 from theseus_ci.plan import Step
 from theseus_ci.rollout import lease as leases
 from theseus_ci.rollout import traffic
-from theseus_ci.rollout.measured import is_weak, undecided
+from theseus_ci.rollout.measured import answered, is_weak, refusal, undecided
 from theseus_ci.rollout.situation import next_command
 from theseus_ci.rollout.state import ENDED, PHASE_RUNNING, State, StepRecord
 
@@ -84,7 +84,9 @@ def _facts(session: Session, state: State, lease: Object | None) -> dict[str, An
 def _next_step(state: State) -> Step | None:
     """The step that may run now; None when none may: the rollout has ended or its way back has
     begun, or the last step has not passed."""
-    if state.phase != PHASE_RUNNING or (state.steps and state.steps[-1].id not in state.done()):
+    if state.phase != PHASE_RUNNING or refusal(state) is not None:
+        return None
+    if state.steps and state.steps[-1].id not in state.done():
         return None
     return state.plan.next_after(state.done())
 
@@ -111,6 +113,7 @@ def _text(facts: dict[str, Any], state: State) -> str:
             f"{record.seconds:6.1f} s  {record.summary}" if record else f"          {step.title}"
         )
         lines.append(f"  {mark} {step.id:<22} {detail}")
+    lines += [f"gate      {one.step}: {answered(one)}" for one in state.gates]
     lines += [f"note      {note}" for note in facts["notes"]]
     lines.append(f"next      {facts['next']}")
     return "\n".join(lines)

@@ -105,7 +105,7 @@ def _steps(steps: Sequence[StepRow], drawn: Picture | None) -> Html:
     rows: list[tuple[str, ...]] = [
         (
             join(tag("span", step.id), tag("span", step.summary or step.title, class_="more")),
-            weighed(step.verdict, weak=step.weak),
+            weighed(step.verdict, weak=step.weak, word=step.word),
             duration(step.seconds),
             f"{step.weight} %",
         )
@@ -136,7 +136,7 @@ def _gates(gates: Sequence[GateRow]) -> Html:
             gate.step,
             gate.message,
             gate.submitter or "anyone who may build",
-            join(verdict(_of(gate)), " ", gate.answer or "nobody has answered"),
+            _answer(gate),
             _time(gate.at),
         )
         for gate in gates
@@ -145,10 +145,13 @@ def _gates(gates: Sequence[GateRow]) -> Html:
     return table("Consent that the plan asks for", (*columns, ("When", "nowrap")), rows, "wide")
 
 
-def _of(gate: GateRow) -> Verdict | None:
-    if not gate.answer:
-        return None
-    return Verdict.PASS if gate.approved else Verdict.FAIL
+def _answer(gate: GateRow) -> Html:
+    if gate.approved is None:
+        return verdict(None, "nobody has answered")
+    said = verdict(Verdict.PASS, "✓ approved")
+    if not gate.approved:
+        said = verdict(Verdict.FAIL, "✗ not approved")
+    return join(said, gate.details)
 
 
 def _changes(objects: Sequence[ObjectRow], journal: Sequence[JournalRow]) -> Html:

@@ -25,9 +25,11 @@ def verdict(value: Verdict | None, word: str = "") -> Html:
     return tag("span", word or WORDS[value], class_=f"verdict v-{value.value}")
 
 
-def weighed(value: Verdict | None, *, weak: bool) -> Html:
-    """The same, but a weak pass does not look like a clear one."""
-    return verdict(Verdict.ERROR, "≈ weak pass") if weak else verdict(value)
+def weighed(value: Verdict | None, *, weak: bool, word: str = "") -> Html:
+    """The same, but a weak pass does not look like a clear one; `word` stands behind the mark."""
+    if weak:
+        return verdict(Verdict.ERROR, "≈ weak pass")
+    return verdict(value, f"{WORDS[value][0]} {word}" if value is not None and word else "")
 
 
 def section(key: str, title: str, content: Html) -> Html:

@@ -11,6 +11,7 @@ from theseus_ci.report.page_model import Check, LatencyRun, Page, StepChecks, St
 from theseus_ci.report.sanitise import cap, one_line
 
 MARKS = {Tone.GOOD: "✅", Tone.BAD: "❌", Tone.DOUBT: "⚠️", Tone.CALM: "⏳"}
+BACK = "↩️"  # taken back, and nothing is wrong
 VERDICTS = {
     Verdict.PASS: "✅ passed",
     Verdict.FAIL: "❌ failed",
@@ -27,7 +28,7 @@ _MENTION = re.compile(r"@(?=\w)")
 def markdown(page: Page) -> str:
     """The summary; ends with a newline."""
     parts = [
-        f"### {MARKS[page.tone]} {_text(page.title)}",
+        f"### {_mark(page)} {_text(page.title)}",
         _text(page.outcome),
         f"**Service** {_code(page.service)} · {_versions(page)}**took** {duration(page.seconds)}",
         _next(page),
@@ -37,6 +38,10 @@ def markdown(page: Page) -> str:
         *(f"- {_text(note)}" for note in page.notes),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _mark(page: Page) -> str:
+    return BACK if page.over and page.tone is Tone.CALM else MARKS[page.tone]
 
 
 def _versions(page: Page) -> str:
@@ -58,6 +63,8 @@ def _steps(steps: Sequence[StepRow]) -> str:
     for step in steps:
         if step.verdict is not None:
             word = "≈ weak pass" if step.weak else VERDICTS[step.verdict]
+            if step.word:
+                word = f"{word.partition(' ')[0]} {step.word}"
             cells = (_cell(step.id), word, duration(step.seconds), f"{step.weight} %")
             lines.append(f"| {' | '.join(cells)} |")
     waiting = sum(1 for step in steps if step.verdict is None)

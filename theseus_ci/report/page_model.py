@@ -35,6 +35,7 @@ class StepRow(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     weight: int = 0  # candidate's share of production traffic afterwards, percent
     weak: bool = False  # a pass that rests on estimates within tolerance, not on a clear finding
+    word: str = ""  # instead of the verdict's
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -104,9 +105,9 @@ class GateRow(msgspec.Struct, frozen=True):
     step: str
     message: str
     submitter: str
-    answer: str  # with who; "" as long as nobody has answered
+    approved: bool | None = None  # None as long as nobody has answered
+    details: str = ""  # of the answer: who, and why
     at: float | None = None  # seconds since the epoch
-    approved: bool = False
 
 
 class ObjectRow(msgspec.Struct, frozen=True):
@@ -148,6 +149,7 @@ class Page(msgspec.Struct, frozen=True):
     objects: tuple[ObjectRow, ...]
     journal: tuple[JournalRow, ...]
     notes: tuple[str, ...]
+    over: bool = False  # nothing more will happen
 
     @property
     def failures(self) -> tuple[tuple[StepChecks, Check], ...]:

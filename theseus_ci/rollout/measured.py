@@ -38,6 +38,19 @@ def undecided(state: State, step_id: str) -> Judgement | None:
     return judgement if record is not None and record.verdict is Verdict.ERROR else None
 
 
+def refusal(state: State) -> GateAnswer | None:
+    """The last answer, if it was a no and the rollout has not gone on in spite of it."""
+    last = state.gates[-1] if state.gates else None
+    return last if last and not last.approved and last.step not in state.done() else None
+
+
+def answered(answer: GateAnswer) -> str:
+    """`approved by alice`, `not approved: no answer in 90 minutes`."""
+    said = "approved" if answer.approved else "not approved"
+    by = f" by {answer.by}" if answer.by else ""
+    return said + by + (f": {answer.comment}" if answer.comment else "")
+
+
 def word(state: State, step_id: str, verdict: Verdict) -> str:
     """A step's verdict as people should read it."""
     if is_weak(state, step_id):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from theseus_ci.model import Verdict
-from theseus_ci.rollout.measured import undecided
+from theseus_ci.rollout.measured import refusal, undecided
 from theseus_ci.rollout.state import (
     ENDED,
     PHASE_PROMOTING,
@@ -20,6 +20,8 @@ def next_command(state: State | None) -> str:
         return "theseus-ci begin"
     if state.phase == PHASE_PROMOTING:
         return "theseus-ci promote"
+    if refusal(state) is not None:
+        return "theseus-ci rollback"
     for step in reversed(state.steps[-1:]):
         if undecided(state, step.id) is not None:
             return (
