@@ -1,4 +1,4 @@
-"""Our load generator beside wrk, hey, k6, aiohttp and requests, as far as they are installed.
+"""Our load generator beside a bare loop, wrk, hey, k6, aiohttp and requests, if installed.
 
     python -m bench.load [--quick] [--client NAME] [--only EXPERIMENT]
 

@@ -100,7 +100,7 @@ def stall(clients: Sequence[Client], seconds: float) -> list[list[str]]:
     ideal = 1.0 - 0.01 * length  # the longest waits are those of the stall's first requests
     table = [["client", "p99", f"ideal {ideal * 1e3:.0f} ms less it", "never sent"]]
     for client in clients:
-        if client.paced is None:
+        if client.paced is None or not client.reports_latency:
             continue
         with known(stall_from=_STALL_AT) as url:
             outcome: Run = client.paced(url, _PACE, length, _USERS)

@@ -28,7 +28,7 @@ def cells(output: str, client: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")]
 
 
-@pytest.mark.parametrize("client", ["ours", "wrk", "hey", "k6"])
+@pytest.mark.parametrize("client", ["ours", "bare loop", "wrk", "hey", "k6"])
 def test_a_client_is_measured_by_what_envoy_answered(client: str) -> None:
     if any(one.name == client and one.missing for one in clients()):
         skipped = bench("--client", client, "--only", "saturation")
@@ -48,6 +48,13 @@ def test_what_the_client_says_is_held_against_what_the_server_knows() -> None:
     _, p50, p99, share = cells(done.stdout, "ours")
     assert all(math.isfinite(float(figure)) for figure in (p50, p99))
     assert share.endswith("%")
+
+
+def test_the_bare_loop_costs_and_tells_nothing() -> None:
+    done = bench("--client", "bare loop", "--only", "accuracy", "--only", "stall")
+    assert done.returncode == 0, done.stderr
+    assert cells(done.stdout, "bare loop")[1:3] == ["-", "-"]
+    assert done.stdout.count("| bare loop ") == 1, "it has no figure for a stall"
 
 
 def test_an_absent_program_is_skipped_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

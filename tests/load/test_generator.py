@@ -42,6 +42,15 @@ LOOK = LOOKS[0]  # pairs after which the judge thinks for the first time
 PREVIOUS = Arm(version="previous", headers={"x-version": "previous"})
 CANDIDATE = Arm(version="candidate", headers={"x-version": "candidate"})
 
+FORMS = {
+    "with a length": OK_ANSWER,
+    "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    "interim answer": b"HTTP/1.1 100 Continue\r\n\r\n" + OK_ANSWER,
+    "204": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "304 with a length": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n",
+    "404": b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+}
+
 
 def changed(**changes: object) -> Performance:
     return msgspec.structs.replace(FAST, **changes)
@@ -207,17 +216,7 @@ def test_recorded_latencies_are_no_lower_than_the_servers_own(serve: Serve) -> N
     assert all(mine >= served - 50 for mine, served in zip(recorded, sorted(truth), strict=True))
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
-        b"HTTP/1.1 100 Continue\r\n\r\n" + OK_ANSWER,
-        b"HTTP/1.1 204 No Content\r\n\r\n",
-        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 100\r\n\r\n",
-        b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-    ],
-    ids=["chunked", "interim answer", "204", "304 with a length", "404"],
-)
+@pytest.mark.parametrize("answer", list(FORMS.values()), ids=list(FORMS))
 def test_answers_of_every_form_are_understood_and_connections_kept(
     serve: Serve, answer: bytes
 ) -> None:
@@ -227,6 +226,21 @@ def test_answers_of_every_form_are_understood_and_connections_kept(
     server = serve(write)
     assert outcomes(measure(target(server), pairs=1)) == {OK: 200}
     assert server.connections <= 2 * FAST.connections
+
+
+@pytest.mark.parametrize("answer", list(FORMS.values()), ids=list(FORMS))
+def test_an_answer_may_come_in_two_pieces_cut_anywhere(serve: Serve, answer: bytes) -> None:
+    async def in_pieces(server: Server, _: Seen, writer: asyncio.StreamWriter) -> None:
+        cut = len(server.requests) % len(answer)
+        writer.write(answer[:cut])
+        await asyncio.sleep(0.003)
+        writer.write(answer[cut:])
+
+    server = serve(in_pieces)
+    patient = changed(rate=1000)
+    assert outcomes(measure(target(server, CANDIDATE), patient, pairs=2)) == {OK: 200}
+    assert len(server.requests) >= len(answer), "so each cut has been made"
+    assert server.connections <= FAST.connections
 
 
 def test_answers_to_head_requests_have_no_body(serve: Serve) -> None:
