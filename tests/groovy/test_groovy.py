@@ -17,6 +17,9 @@ from tests.e2e import app
 from tests.e2e.world import World
 from tests.groovy.maven import HERE
 from tests.groovy.maven import maven as run_maven
+from theseus_ci.config.performance import Performance, Request
+from theseus_ci.config.types import Config
+from theseus_ci.flow import build_plan, load_flow
 
 ROOT = Path(__file__).parents[2]
 VARS = sorted((ROOT / "vars").glob("*.groovy"))
@@ -88,6 +91,28 @@ def test_every_option_is_on_the_page(brick: str) -> None:
     documented = re.findall(r"<dt>(.*?)</dt>", page)
     listed = {name for entry in documented for name in re.findall(r"<code>(\w+)</code>", entry)}
     assert set(names) - listed == set()
+
+
+def test_the_ways_to_the_command_are_options() -> None:
+    page = (ROOT / "docs" / "jenkins.md").read_text(encoding="utf-8")
+    shared = (ROOT / "vars" / "theseusOptions.groovy").read_text(encoding="utf-8")
+    section = page.partition("## The command on the agents")[2].partition("\n## ")[0]
+    named = re.findall(r"^\| `(\w+): ", section, re.MULTILINE)
+    assert named == ["index", "wheelhouse", "venv"]
+    assert set(named) <= set(re.findall(r"^ {8}(\w+): ", shared, re.MULTILINE))
+
+
+def test_the_declarative_example_is_the_flow_that_it_names() -> None:
+    """Its steps in their order, each report where the page at the end looks for it."""
+    text = (ROOT / "examples" / "jenkins" / "Jenkinsfile.declarative").read_text(encoding="utf-8")
+    stages = re.findall(r"theseusStage\(command: '([^']*)'(?:, step: '([^']*)')?", text)
+    whole = Config(service="web", performance=Performance(requests=(Request(path="/"),), rate=10))
+    plan = build_plan(load_flow("blue-green"), whole, has_previous=True)
+    assert [step or command for command, step in stages] == [step.id for step in plan.steps]
+    for command, planned in zip((words.split() for words, _ in stages), plan.steps, strict=True):
+        assert command[: len(planned.command)] == list(planned.command)
+    gates = re.findall(r"theseusGate\(step: '([^']*)'", text)
+    assert set(gates) <= {step.id for step in plan.steps}
 
 
 @pytest.mark.parametrize("file", VARS, ids=lambda file: file.stem)
