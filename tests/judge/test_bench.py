@@ -29,6 +29,7 @@ def test_every_promise_holds_and_the_tables_are_printed() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("| equal, rough ") == 2
     assert "holds  p99 only +37.5 % fails in at least 99% of the runs: 8 of 8" in done.stdout
+    assert "8 of 8 (p99 only +37.5 %, ln3); about 46" in done.stdout, "459 are enough"
     assert "BROKEN" not in done.stdout
 
 
@@ -38,6 +39,38 @@ def test_a_broken_promise_is_told() -> None:
     bad = Tally(findings=Counter({Finding.PASS: 90, Finding.FAIL: 10}), requests=2_000_000)
     broken = [one.promise for one in targets({equal: bad, slower: bad}) if not one.held]
     assert len(broken) == 4  # too few passes, false alarms, a slow candidate passed, too long
+
+
+def passing(passes: int, runs: int) -> Tally:
+    findings = Counter({Finding.PASS: passes, Finding.INCONCLUSIVE: runs - passes})
+    return Tally(findings=findings, requests=runs)
+
+
+@pytest.mark.parametrize(
+    ("passes", "runs", "word", "untold"),
+    [
+        (40, 40, "holds ", "; about 228 runs a cell would tell"),
+        (400, 400, "holds ", ""),
+        (38, 40, "open  ", "; about 171 runs a cell would tell"),
+        (98, 100, "holds ", "; as near to the promise as this, no number of runs would tell"),
+        (35, 40, "BROKEN", ""),
+    ],
+)
+def test_what_too_few_runs_cannot_tell_is_said(
+    passes: int, runs: int, word: str, untold: str
+) -> None:
+    told, *_ = targets({Case(truth="equal", service="ln3"): passing(passes, runs)})
+    promise = "identical versions pass, but rough Pareto in at least 98% of the runs"
+    assert str(told) == f"{word} {promise}: {passes} of {runs} (equal, ln3){untold}"
+
+
+def test_what_every_cell_breaks_a_little_is_broken_together() -> None:
+    services = ("ln2", "ln3", "ln5", "ln10", "bimodal", "endpoints", "gap", "coarse")
+    alone, *_ = targets({Case(truth="equal", service="ln3"): passing(38, 40)})
+    together, *_ = targets({Case(truth="equal", service=one): passing(38, 40) for one in services})
+    assert alone.held
+    assert not together.held
+    assert "304 of all 320" in together.found
 
 
 @pytest.mark.parametrize(("shift", "fails"), [(0, False), (-100, False), (100, True)])
