@@ -59,6 +59,7 @@ def deployment(
         "ports": [{"containerPort": PORT}],
         "readinessProbe": {"httpGet": {"path": "/ready", "port": PORT}, "periodSeconds": 1},
         "env": [{"name": key, "value": value} for key, value in {**QUICK, **(env or {})}.items()],
+        "resources": {"requests": {"cpu": "100m"}},  # an autoscaler's utilization is a share of it
     }
     spec: Object = {
         "selector": {"matchLabels": chosen},

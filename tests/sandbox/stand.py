@@ -311,7 +311,6 @@ def workload(name: str, replicas: int = 3, image: str = "one", **spec: Any) -> O
     """A Deployment whose pods sit on a node, so that they are deleted gracefully."""
     labels: Mapping[str, str] = spec.pop("labels", {"app": name})
     selector: Mapping[str, str] = spec.pop("selector", labels)
-    container = {"name": "main", "image": image, "ports": [{"name": "http", "containerPort": 8080}]}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -321,7 +320,7 @@ def workload(name: str, replicas: int = 3, image: str = "one", **spec: Any) -> O
             "selector": {"matchLabels": dict(selector)},
             "template": {
                 "metadata": {"labels": dict(labels)},
-                "spec": {"nodeName": "node-1", "containers": [container]},
+                "spec": {"nodeName": "node-1", "containers": [_container(image)]},
             },
             **spec,
         },
@@ -330,8 +329,16 @@ def workload(name: str, replicas: int = 3, image: str = "one", **spec: Any) -> O
 
 def image_patch(image: str) -> Object:
     """A merge patch replaces lists whole."""
-    container = {"name": "main", "image": image, "ports": [{"name": "http", "containerPort": 8080}]}
-    return {"spec": {"template": {"spec": {"containers": [container]}}}}
+    return {"spec": {"template": {"spec": {"containers": [_container(image)]}}}}
+
+
+def _container(image: str) -> Object:
+    return {
+        "name": "main",
+        "image": image,
+        "ports": [{"name": "http", "containerPort": 8080}],
+        "resources": {"requests": {"cpu": "100m"}},
+    }
 
 
 def owner(obj: Object) -> str | None:

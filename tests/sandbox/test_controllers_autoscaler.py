@@ -98,6 +98,24 @@ def test_it_goes_down_to_the_minimum_after_the_window(cluster: Cluster) -> None:
     cluster.run(scenario)
 
 
+def test_a_share_of_nothing_moves_nothing(cluster: Cluster) -> None:
+    """Of pods that request no processor there is no utilization to go down for."""
+
+    async def scenario(world: World) -> None:
+        deployment = workload("web", 3)
+        del deployment["spec"]["template"]["spec"]["containers"][0]["resources"]
+        await world.create("deployments", deployment)
+        await world.settled("web")
+        await world.create("horizontalpodautoscalers", autoscaler("web", 1, 6))
+        failed = ("False", "FailedGetResourceMetric")
+        await world.until(lambda: state(world, "ScalingActive") == failed, "it cannot tell")
+        await world.holds(lambda: replicas(world) == 3, 1.5, "it went down")
+        await bound(world, 4, 6)
+        await world.until(lambda: replicas(world) == 4, "its bounds hold all the same")
+
+    cluster.run(scenario)
+
+
 def test_its_own_window_comes_first(cluster: Cluster) -> None:
     async def scenario(world: World) -> None:
         await world.create("deployments", workload("web", 3))

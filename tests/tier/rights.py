@@ -45,12 +45,12 @@ def furnish(world: World) -> None:
     world.apply(
         app.service(),
         app.gateway(world.host),
-        measured(app.deployment("web-v1", "v1", replicas=2)),
+        app.deployment("web-v1", "v1", replicas=2),
         app.autoscaler("web-v1", low=2),
         *(companion(kind, "kept") for kind in COMPANION_KINDS),
     )
     world.await_ready("web-v1")
-    candidate = measured(app.candidate(replicas=1))
+    candidate = app.candidate(replicas=1)
     candidate["spec"]["minReadySeconds"] = 10  # ready pods have to be waited for, too
     candidate["spec"]["template"]["spec"]["containers"][0]["ports"][0]["name"] = "web"
     more = [companion(kind, name) for kind in COMPANION_KINDS for name in ("kept", "new")]
@@ -60,13 +60,6 @@ def furnish(world: World) -> None:
         gateways=["front"],
         smoke=[{"name": "accepts", "tcp": {"port": "web", "connect": True}}],
     )
-
-
-def measured(deployment: Object) -> Object:
-    """With requests, against which an autoscaler measures utilization."""
-    for container in deployment["spec"]["template"]["spec"]["containers"]:
-        container["resources"] = {"requests": {"cpu": "100m"}}
-    return deployment
 
 
 def first_uses(namespace: str) -> list[tuple[Command, list[Right]]]:

@@ -106,10 +106,7 @@ def test_a_clients_sidecar_follows_the_mesh(world: World) -> None:
 
 def test_an_idle_service_is_scaled_down(world: World) -> None:
     """The controller manager's own autoscaler does it, by the metrics it is served."""
-    deployment = app.deployment("web-v1", "v1", replicas=3)
-    container = deployment["spec"]["template"]["spec"]["containers"][0]
-    container["resources"] = {"requests": {"cpu": "100m"}}
-    world.apply(app.service(), deployment)
+    world.apply(app.service(), app.deployment("web-v1", "v1", replicas=3))
     world.await_ready("web-v1")
     world.apply(app.autoscaler("web-v1", low=1, high=4))
     until(lambda: world.get("Deployment", "web-v1")["spec"]["replicas"] == 1, "one replica")

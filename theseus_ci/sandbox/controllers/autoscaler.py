@@ -2,13 +2,15 @@
 
 It keeps a workload within minReplicas and maxReplicas at once, and takes it down to minReplicas
 when it has stood above for the scale-down stabilisation window, as if load had just ended. This
-and the conditions are what a release has to live with; it never scales up for load.
+and the conditions are what a release has to live with; it never scales up for load. A share of a
+request that a container does not make cannot be told, idle or not: then it leaves the size alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Iterator
 from functools import partial
 
 from theseus_ci.sandbox.client import ApiClient, ApiError, Key, Object, key_of
@@ -101,7 +103,7 @@ class AutoscalerController:
             desired, reason = most, ABOVE
         elif current < least:
             desired, reason = least, BELOW
-        elif self._is_ambiguous(autoscaler):
+        elif self._is_ambiguous(autoscaler) or self._lacks_request(autoscaler):
             status["currentReplicas"] = current
             return
         else:
@@ -220,6 +222,35 @@ class AutoscalerController:
         conditions.put(status, "ScalingActive", "False", "AmbiguousSelector", message)
         return True
 
+    def _lacks_request(self, autoscaler: Object) -> bool:
+        """Whether a container does not request what a metric wants a share of."""
+        why = self._missing_request(autoscaler)
+        if not why:
+            return False
+        self.recorder.warning(autoscaler, "FailedGetResourceMetric", why)
+        message = f"the HPA was unable to compute the replica count: {why}"
+        status = autoscaler["status"]
+        conditions.put(status, "ScalingActive", "False", "FailedGetResourceMetric", message)
+        return True
+
+    def _missing_request(self, autoscaler: Object) -> str:
+        """The first that is missing, as the real controller words it; empty when none is."""
+        selector = self._selector(autoscaler)
+        pods = [
+            pod
+            for pod in self._pods.cached(autoscaler["metadata"]["namespace"])
+            if selects(selector, pod["metadata"].get("labels"))
+        ]
+        for resource, only in _shares(autoscaler["spec"].get("metrics") or []):
+            for pod in pods:
+                for container in pod["spec"]["containers"]:
+                    requests = (container.get("resources") or {}).get("requests") or {}
+                    if only in ("", container["name"]) and resource not in requests:
+                        where = f"container {container['name']} of Pod {pod['metadata']['name']}"
+                        what = f"missing request for {resource} in {where}"
+                        return f"failed to get {resource} utilization: {what}"
+        return ""
+
     def _selector(self, autoscaler: Object) -> Object | None:
         """The LabelSelector of its target, as far as the target is known."""
         target = self._target(autoscaler)
@@ -233,6 +264,15 @@ class AutoscalerController:
         reference = autoscaler["spec"]["scaleTargetRef"]
         group = str(reference.get("apiVersion", "")).partition("/")[0]
         return self._targets.get((group, reference["kind"]))
+
+
+def _shares(metrics: list[Object]) -> Iterator[tuple[str, str]]:
+    """(resource, container) of each metric that is a share of requests; "" stands for every
+    container."""
+    for metric in metrics:
+        source = metric.get("resource") or metric.get("containerResource") or {}
+        if source.get("target", {}).get("type") == "Utilization":
+            yield str(source["name"]), str(source.get("container", ""))
 
 
 def _text(selector: Object | None) -> str:
