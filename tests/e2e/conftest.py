@@ -1,39 +1,84 @@
-"""One sandbox for each test process, and a namespace of its own for each test."""
+"""Clusters of either kind for each test process, and a namespace of its own for each test."""
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.api import Api
 from tests.e2e.world import World
+from tests.tier.servers import SKIPPED_WITHOUT_SERVERS, running
 from theseus_ci.sandbox.cluster import Sandbox
 
-MakeWorld = Callable[..., World]
+Clusters = Callable[[str], tuple[Sandbox, Api]]
+
+EVERYWHERE = os.environ.get("THESEUS_TEST_REAL") == "all"
+MARKER = "both_control_planes"
+REAL = pytest.param(
+    "real", marks=[SKIPPED_WITHOUT_SERVERS, pytest.mark.xdist_group("control-plane-releases")]
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Marked tests run on the sandbox and on the real servers; all do that can, where asked to."""
+    marked = metafunc.definition.get_closest_marker(MARKER) is not None
+    if "control_plane" in metafunc.fixturenames and (marked or EVERYWHERE):
+        metafunc.parametrize("control_plane", ["sandbox", REAL], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On the real servers, a marker's `sample` of a test's parameters is all that runs."""
+    left_out = [item for item in items if not EVERYWHERE and _is_left_out(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_left_out(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker(MARKER)
+    call = getattr(item, "callspec", None)
+    if marker is None or call is None or call.params.get("control_plane") != "real":
+        return False
+    sample = marker.kwargs.get("sample")
+    return sample is not None and not any(name in call.id for name in sample)
 
 
 @pytest.fixture(scope="session")
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A cluster whose delays are short; what tests wait for are its conditions, never its pace."""
-    directory = tmp_path_factory.mktemp("e2e") / "sandbox"
-    with Sandbox.start(
-        directory,
-        gateway_delay=0.05,
-        sidecar_delay=0.05,
-        hpa_stabilization=0.3,
-        crash_back_off=0.3,
-    ) as started:
-        yield started
+def control_plane(request: pytest.FixtureRequest) -> str:
+    return str(getattr(request, "param", "sandbox"))
 
 
 @pytest.fixture(scope="session")
-def api(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    made = Api(sandbox.kubeconfig, tmp_path_factory.mktemp("api"))
-    yield made
-    made.close()
+def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clusters]:
+    """Each is started when it is first asked for, and stays."""
+    known: dict[str, tuple[Sandbox, Api]] = {}
+    with ExitStack() as stack:
+
+        def get(kind: str) -> tuple[Sandbox, Api]:
+            if kind not in known:
+                folder = tmp_path_factory.mktemp(f"e2e-{kind}")
+                sandbox = stack.enter_context(running(kind, folder / "sandbox"))
+                api = Api(sandbox.kubeconfig, folder)
+                stack.callback(api.close)
+                known[kind] = sandbox, api
+            return known[kind]
+
+        yield get
+
+
+@pytest.fixture(scope="session")
+def sandbox(control_plane: str, clusters: Clusters) -> Sandbox:
+    return clusters(control_plane)[0]
+
+
+@pytest.fixture(scope="session")
+def api(control_plane: str, clusters: Clusters) -> Api:
+    return clusters(control_plane)[1]
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.e2e import app
 from tests.e2e.world import World, until
 
@@ -26,6 +28,7 @@ def _run_to(world: World, command: str) -> None:
         world.theseus(*step)
 
 
+@pytest.mark.both_control_planes
 def test_the_candidate_gets_a_copy_and_the_previous_one_scales_down(world: World) -> None:
     world.start_service(replicas=3)
     world.apply(app.autoscaler("web-v1", low=3, high=6))
@@ -66,6 +69,7 @@ def _one_name(version: str) -> Any:
     )
 
 
+@pytest.mark.both_control_planes
 def test_one_name_without_a_version_label(world: World) -> None:
     previous = {**_one_name("v1")}
     previous["spec"]["replicas"] = 2

@@ -14,6 +14,7 @@ from tests.e2e.api import Object
 from tests.e2e.world import World
 from tests.report import junit_plugin
 
+pytestmark = pytest.mark.both_control_planes
 LEASE = "theseus-web"
 
 

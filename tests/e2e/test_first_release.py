@@ -8,6 +8,7 @@ from tests.e2e import app
 from tests.e2e.api import Object
 from tests.e2e.world import World
 
+both = pytest.mark.both_control_planes
 NO_LOAD = app.flow(without=("bake",))
 MARKS = ("theseus-ci.io", "x-theseus", "subset")
 
@@ -18,6 +19,7 @@ def _unmarked(world: World) -> None:
         assert not any(mark in str(obj) for mark in MARKS), (name, obj)
 
 
+@both
 def test_behind_routes_that_exist(world: World) -> None:
     objects = (app.service(), app.gateway(world.host), app.virtual_service(world.host))
     world.apply(*objects)
@@ -36,6 +38,7 @@ def test_behind_routes_that_exist(world: World) -> None:
     _unmarked(world)
 
 
+@both(sample=("first release",))
 @pytest.mark.parametrize("running", [False, True], ids=["first release", "previous version"])
 def test_a_gateway_and_no_routes_yet(world: World, running: bool) -> None:
     """The VirtualService made for the release is how users reach it: it stays, as theirs."""

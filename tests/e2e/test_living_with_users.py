@@ -11,6 +11,7 @@ from tests.e2e import app
 from tests.e2e.api import Object
 from tests.e2e.world import World
 
+both = pytest.mark.both_control_planes
 NO_LOAD = app.flow(without=("performance", "bake"))
 
 
@@ -28,6 +29,7 @@ def _shape(world: World) -> dict[str, Any]:
     return text
 
 
+@both
 def test_releases_in_a_row_leave_the_objects_as_large_as_they_were(world: World) -> None:
     world.apply(app.service(), app.gateway(world.host), app.virtual_service(world.host))
     world.apply(_manifest("v1"))
@@ -59,6 +61,7 @@ def _end(world: World, end: str) -> None:
     world.theseus(*(("rollback",) if end == "rollback" else ("run", "--resume")))
 
 
+@both(sample=("promote",))
 @pytest.mark.parametrize("end", ["rollback", "promote"])
 def test_what_a_user_edits_during_a_rollout_stays(world: World, end: str) -> None:
     world.start_service(replicas=1)
@@ -84,6 +87,7 @@ def test_what_a_user_edits_during_a_rollout_stays(world: World, end: str) -> Non
     assert world.ask().headers["x-demo-version"] == ("v1" if end == "rollback" else "v2")
 
 
+@both(sample=("promote",))
 @pytest.mark.parametrize("end", ["rollback", "promote"])
 def test_an_autoscaler_that_a_user_edits_during_a_rollout_stays_so(world: World, end: str) -> None:
     """Bounds and metrics; where the previous version goes, they go to the candidate's copy."""
@@ -119,6 +123,7 @@ def _another_selector(world: World) -> None:
     world.merge("Service", "web", {"spec": {"selector": {"app": "web", "tier": "front"}}})
 
 
+@both(sample=("_without_our_subset",))
 @pytest.mark.parametrize(
     ("edit", "said"),
     [

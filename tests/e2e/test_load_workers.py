@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.e2e import app
@@ -69,6 +70,7 @@ def user_with_workers(world: World) -> str:
     return str(account(world, allowed).kubeconfig)
 
 
+@pytest.mark.both_control_planes
 def test_many_workers_measure_as_one(world: World) -> None:
     release(world, "theseus-ci/load:dev", app.PERFORMANCE)
     secret = secret_of(world)
@@ -95,6 +97,7 @@ def test_many_workers_measure_as_one(world: World) -> None:
     assert_nothing_left(world)
 
 
+@pytest.mark.both_control_planes
 def test_whatever_ends_it_the_workers_end_too(world: World) -> None:
     """SIGTERM takes them away at once; after a kill -9, the next command does."""
     release(world, "theseus-ci/load:dev", LONG)

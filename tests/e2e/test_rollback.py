@@ -13,6 +13,7 @@ from tests.e2e import app
 from tests.e2e.api import Object
 from tests.e2e.world import World
 
+both = pytest.mark.both_control_planes
 LEASE = "theseus-web"
 HASTY = {"timeout": "1ms"}
 
@@ -45,6 +46,7 @@ def _rolled_back(world: World, before: dict[str, Object], folder: Path | None = 
     assert world.ask().headers["x-demo-version"] == "v1"
 
 
+@both(sample=("-deploy", "shift-first", "scale-down-previous", "promote"))
 @pytest.mark.parametrize("step", [step for step, _, _ in app.STEPS if step != "begin"])
 def test_a_step_that_runs_out_of_time(steady: World, step: str) -> None:
     before = steady.dump()
@@ -71,6 +73,7 @@ KILLED_AT = (
 )
 
 
+@both(sample=("create Deployment", "weight to 10 %", "previous version out of the routes"))
 @pytest.mark.parametrize("act", KILLED_AT)
 def test_a_process_that_is_killed_in_the_middle_of_an_act(steady: World, act: str) -> None:
     before = steady.dump()
@@ -82,6 +85,7 @@ def test_a_process_that_is_killed_in_the_middle_of_an_act(steady: World, act: st
     _rolled_back(steady, before, steady.empty_folder())
 
 
+@both(sample=("all traffic to the previous version",))
 @pytest.mark.parametrize(
     "act",
     [
@@ -106,6 +110,7 @@ def test_a_rollback_that_is_killed_goes_on_elsewhere(steady: World, act: str) ->
     _rolled_back(steady, before, steady.empty_folder())
 
 
+@both
 def test_a_promotion_that_is_killed_is_finished_by_the_next(world: World) -> None:
     world.start_service()
     world.configure(app.candidate(), flow=app.flow(without=("performance", "bake")))

@@ -29,6 +29,7 @@ def ready(world: World) -> World:
     return world
 
 
+@pytest.mark.both_control_planes
 def test_a_good_release_under_traffic(ready: World) -> None:
     with ready.traffic(rate=80) as users:
         done = ready.theseus("run")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e import app
 from tests.e2e.world import World
 from tests.report import junit_plugin
 
 
+@pytest.mark.both_control_planes
 def test_every_step_is_a_process_and_a_second_run_changes_nothing(world: World) -> None:
     world.start_service()
     world.configure(app.candidate())

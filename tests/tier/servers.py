@@ -27,10 +27,10 @@ def _missing() -> str:
 
 MISSING = _missing()
 REQUIRED = os.environ.get(REQUIRE) == "all"
-REAL = [
-    pytest.mark.xdist_group("control-plane-real"),
-    pytest.mark.skipif(bool(MISSING) and not REQUIRED, reason=MISSING or "it is there"),
-]
+SKIPPED_WITHOUT_SERVERS = pytest.mark.skipif(
+    bool(MISSING) and not REQUIRED, reason=MISSING or "it is there"
+)
+REAL = [pytest.mark.xdist_group("control-plane-real"), SKIPPED_WITHOUT_SERVERS]
 """For tests on the real servers: skipped where these are absent, unless they are required; kept in
 one process, since starting the servers costs."""
 
