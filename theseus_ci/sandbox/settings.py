@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,6 +14,9 @@ PORTS = {"api_port": 16443, "gateway_port": 18080, "sidecar_port": 18081}
 """Preferred by the sandbox named default; a port of 0 stands for "choose one"."""
 
 
+CHOSEN_FROM = range(22_000, 30_000)
+"""Below those of outgoing connections, which are 32768 and above unless set otherwise."""
+ATTEMPTS = 1000
 SANDBOX, REAL = "sandbox", "real"
 CONTROL_PLANES = (SANDBOX, REAL)
 
@@ -84,10 +88,13 @@ def _is_free(port: int) -> bool:
 
 
 def free_port(taken: set[int]) -> int:
-    """A loopback port that nobody listens on now, and that is none of `taken`."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            port = int(probe.getsockname()[1])
-        if port not in taken:
+    """A loopback port that nobody uses now, and that is none of `taken`.
+
+    It is used some seconds later. Until then an outgoing connection of anybody could get it, were it
+    one of those that the system gives to these.
+    """
+    for _ in range(ATTEMPTS):
+        port = CHOSEN_FROM[secrets.randbelow(len(CHOSEN_FROM))]
+        if port not in taken and _is_free(port):
             return port
+    raise UsageError(f"no port from {CHOSEN_FROM[0]} to {CHOSEN_FROM[-1]} is free")
