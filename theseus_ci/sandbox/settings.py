@@ -90,7 +90,7 @@ def _is_free(port: int) -> bool:
 def free_port(taken: set[int]) -> int:
     """A loopback port that nobody uses now, and that is none of `taken`.
 
-    It is used some seconds later. Until then an outgoing connection of anybody could get it, were it
+    It is used some seconds later. Until then anybody's outgoing connection could get it, were it
     one of those that the system gives to these.
     """
     for _ in range(ATTEMPTS):
