@@ -10,6 +10,15 @@ from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.readiness import selector_text
 
 
+def load(rollout: Rollout) -> str:
+    """A request such as the load sends: its first, or one of a path that the application answers
+    where the user's load tool alone knows what it asks for."""
+    performance = rollout.config.performance
+    if performance is not None and performance.requests:
+        return request(rollout, performance.requests[0])
+    return request(rollout, Request(path=rollout.view.path))
+
+
 def request(rollout: Rollout, asked: Request) -> str:
     """One request to the candidate; the secret is read from the cluster, and never shown.
 

@@ -54,8 +54,6 @@ class _Problem(NamedTuple):
 
 def _failed(rollout: Rollout, problem: _Problem, sentence: str) -> Outcome:
     seen = (f"{one.request}: {one.status or one.kind} {one.text}" for one in problem.answers)
-    performance = rollout.config.performance
-    asked = performance.requests[0] if performance else Request(path=rollout.view.path)
     by_pods = problem.case == "pods"
     return failed(
         problem.case,
@@ -63,7 +61,7 @@ def _failed(rollout: Rollout, problem: _Problem, sentence: str) -> Outcome:
         expected=problem.expected,
         actual=problem.sentence,
         evidence="\n".join(seen),
-        repeat=repeat.pods(rollout) if by_pods else repeat.request(rollout, asked),
+        repeat=repeat.pods(rollout) if by_pods else repeat.load(rollout),
     )
 
 

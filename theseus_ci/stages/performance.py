@@ -71,13 +71,12 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         verdict=judgement.verdict,
         summary=judgement.sentence,
         results=tuple(
-            _repeatable(rollout, performance, result)
-            for result in rollout.world.judge.results(judgement)
+            _repeatable(rollout, result) for result in rollout.world.judge.results(judgement)
         ),
     )
 
 
-def _repeatable(rollout: Rollout, performance: Performance, result: CheckResult) -> CheckResult:
+def _repeatable(rollout: Rollout, result: CheckResult) -> CheckResult:
     """What went wrong with the request that shows it."""
     if result.verdict not in (Verdict.FAIL, Verdict.ERROR):
         return result
@@ -86,8 +85,7 @@ def _repeatable(rollout: Rollout, performance: Performance, result: CheckResult)
         ("performance", "--compare"),
     )
     again = f"theseus-ci {' '.join(command)} --step {rollout.editor.step} --again"
-    asked = repeat.request(rollout, performance.requests[0])
-    return msgspec.structs.replace(result, repeat=f"{again}\n{asked}")
+    return msgspec.structs.replace(result, repeat=f"{again}\n{repeat.load(rollout)}")
 
 
 def _equal_strength(rollout: Rollout) -> Outcome | None:
