@@ -82,7 +82,10 @@ class Console:
 
 
 class StatusLine:
-    """Which step, for how long, what traffic goes where, what is being waited for."""
+    """Which step, for how long, what is being waited for, what traffic goes where.
+
+    In this order: a terminal of 80 columns cuts the end off.
+    """
 
     def __init__(self) -> None:
         self._step = ""
@@ -99,6 +102,6 @@ class StatusLine:
     def __rich__(self) -> Text:
         from rich.text import Text  # noqa: PLC0415 (only on a terminal)
 
-        parts = [f"{self._step} {time.monotonic() - self._since:.0f} s", self.traffic]
-        parts += [f"{counted(self.checks, 'check')} passed", self.waiting]
+        parts = [f"{self._step} {time.monotonic() - self._since:.0f} s", self.waiting]
+        parts += [self.traffic, f"{counted(self.checks, 'check')} passed"]
         return Text(" · ".join(filter(None, parts)), no_wrap=True, overflow="ellipsis", style="dim")

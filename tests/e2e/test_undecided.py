@@ -109,6 +109,7 @@ def test_a_person_at_the_terminal_says_no(steady: World) -> None:
 
 def test_a_person_at_the_terminal_says_yes(steady: World) -> None:
     with terminal(["run"], steady.folder, steady.sandbox.kubeconfig) as shown:
+        shown.until("requests measured")
         shown.until(QUESTION)
         shown.type("yes\n")
         assert shown.end() == 0, shown.text
