@@ -120,6 +120,17 @@ def test_a_tolerance_out_of_reach_is_told_beforehand(steady: World) -> None:
     assert "theseus.yaml: performance.maxDuration: allows 1200 requests" in told
 
 
+def test_a_rate_beyond_the_cap_is_refused_before_anything_is_touched(steady: World) -> None:
+    before = steady.dump()
+    configure(steady, NORMAL, rate=2000)
+    for command in ("plan", "begin", "run"):
+        refused = steady.theseus(command, code=2).err
+        assert "performance.rate: is 2000: must be above 0 and at most maxRate, 1000" in refused
+    assert steady.dump() == before
+    configure(steady, NORMAL, rate=2000, maxRate=2000)
+    assert "maxRate" not in steady.theseus("plan").text
+
+
 def failing(world: World) -> set[str]:
     tree = ElementTree.parse(world.folder / "reports" / f"{STEP}.xml")
     return {

@@ -67,6 +67,16 @@ def test_the_canary_is_the_sequence_of_the_design() -> None:
     assert all(step.skip_reason == "" for step in plan.steps)
 
 
+def test_the_canary_measures_at_each_share_of_the_traffic() -> None:
+    weight, measured = 0, []
+    for step in build_plan(load_flow("canary"), WHOLE, has_previous=True).steps:
+        if step.command[0] == "shift":
+            weight = int(step.command[1])
+        elif step.command[0] == "performance":
+            measured.append((weight, step.command[1]))
+    assert measured == [(1, "--baseline"), (50, "--compare"), (100, "--compare")]
+
+
 def test_a_first_release_leaves_out_what_needs_a_previous_version() -> None:
     plan = build_plan(load_flow("canary"), WHOLE, has_previous=False)
     assert [step.id for step in plan.steps] == ids(
