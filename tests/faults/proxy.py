@@ -57,7 +57,6 @@ class Call:
     watch: bool
     dry_run: bool
     selector: str
-    stage: str = ""
 
     @property
     def changes(self) -> bool:
@@ -126,7 +125,7 @@ class Proxy:
     def __init__(self, kubeconfig: Path, folder: Path) -> None:
         self.calls: list[Call] = []
         self.made: list[str] = []  # creations and deletions that the server has carried out
-        self.stage = ""
+        self.received = 0  # bytes of the server's answers
         self._lock = threading.Lock()
         self._fault: Fault | None = None
         content = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
@@ -174,6 +173,7 @@ class Proxy:
         with self._lock:
             self.calls = []
             self.made = []
+            self.received = 0
 
     def admit(self, call: Call, body: bytes) -> Fault | None:
         """Count a request; the fault that is to strike it."""
@@ -189,6 +189,10 @@ class Proxy:
             name = call.name or (answer.get("metadata") or {}).get("name", "")
             with self._lock:
                 self.made.append(f"{call.method} {call.plural}/{name}")
+
+    def receive(self, size: int) -> None:
+        with self._lock:
+            self.received += size
 
     def connect(self) -> http.client.HTTPSConnection:
         host, port = self._address
@@ -257,7 +261,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        call = _call(self.command, self.path, self.server.proxy.stage)
+        call = _call(self.command, self.path)
         fault = self.server.proxy.admit(call, body)
         if fault is not None and self._strike(fault, call, body):
             return
@@ -321,6 +325,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         content = answer.read()
         self.server.proxy.note(call, answer.status, content)
+        self.server.proxy.receive(len(content))
         self.send_response_only(answer.status)
         for key, value in answer.getheaders():
             if key.lower() not in _HOP_BY_HOP:
@@ -341,6 +346,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._chunk(json.dumps(event).encode() + b"\n")
         elif fault is None or fault.act is not Act.CLOSE_WATCH:
             while chunk := answer.read1(65536):
+                self.server.proxy.receive(len(chunk))
                 self._chunk(chunk)
         self._chunk(b"")
         answer.close()
@@ -375,7 +381,7 @@ def _status(code: int, reason: str) -> dict[str, Any]:
     }
 
 
-def _call(method: str, path: str, stage: str) -> Call:
+def _call(method: str, path: str) -> Call:
     """/api/v1 or /apis/GROUP/VERSION, then [namespaces/NAMESPACE/]PLURAL[/NAME…]."""
     url = urlsplit(path)
     parts = url.path.strip("/").split("/")
@@ -393,5 +399,4 @@ def _call(method: str, path: str, stage: str) -> Call:
         watch="true" in query.get("watch", []),
         dry_run="dryRun" in query,
         selector=",".join(selectors),
-        stage=stage,
     )

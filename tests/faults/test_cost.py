@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from tests.e2e import app
 from tests.faults.cases import watches
+from tests.faults.cost import release
 from tests.faults.place import Place
-from tests.faults.proxy import Act, Call, Fault, Proxy
+from tests.faults.proxy import Act, Fault, Proxy
 
 COLLECTIONS_OF_OTHERS = {"virtualservices", "destinationrules"}  # begin finds who routes here
 LISTED_ONCE = COLLECTIONS_OF_OTHERS | {"horizontalpodautoscalers", "canaries", "rollouts"}
@@ -33,21 +32,20 @@ AT_MOST = {
 
 
 def test_every_stage_has_its_price(here: Place, proxy: Proxy) -> None:
-    spent = release(here, proxy)
+    alone = release(here, proxy)
     here.settle()
     others = [
         app.deployment(f"other-{n}", "v1", replicas=0, labels={"app": f"o{n}"}) for n in range(50)
     ]
     here.apply(*others)
     among_others = release(here, proxy)
-    for stage, limit in AT_MOST.items():
-        assert counted(spent[stage]) <= limit + CONFLICT, (stage, costs(spent[stage]))
-        assert counted(among_others[stage]) <= limit + CONFLICT, (stage, costs(among_others[stage]))
-    assert set(spent) == set(AT_MOST)
-    for stage, calls in [*spent.items(), *among_others.items()]:
-        wide = {call.plural for call in calls if call.lists and not call.selector}
-        assert wide <= (LISTED_ONCE if stage == "begin" else set()), stage
-        assert sum(call.watch for call in calls) <= WATCHES_A_WAIT, stage
+    assert set(alone) == set(AT_MOST)
+    for spent in (alone, among_others):
+        for stage, limit in AT_MOST.items():
+            assert spent[stage].requests <= limit + CONFLICT, (stage, str(spent[stage]))
+            assert spent[stage].watches <= WATCHES_A_WAIT, stage
+            wide = {one.plural for one in spent[stage].calls if one.lists and not one.selector}
+            assert wide <= (LISTED_ONCE if stage == "begin" else set()), stage
 
 
 def test_a_watch_that_is_refused_is_not_asked_for_at_once_again(here: Place, proxy: Proxy) -> None:
@@ -57,25 +55,3 @@ def test_a_watch_that_is_refused_is_not_asked_for_at_once_again(here: Place, pro
     proxy.arm(Fault(Act.ANSWER, times=1000, when=watches, status=410))
     here.theseus("deploy", kubeconfig=proxy.kubeconfig)
     assert sum(call.watch for call in proxy.calls) <= REFUSED_WATCHES
-
-
-def release(here: Place, proxy: Proxy) -> dict[str, list[Call]]:
-    """Every command of a release as a process, and what it asked."""
-    proxy.forget()
-    for command in here.planned():
-        proxy.stage = " ".join(command)
-        here.theseus(*command, kubeconfig=proxy.kubeconfig)
-    found: dict[str, list[Call]] = {}
-    for call in proxy.calls:
-        found.setdefault(call.stage, []).append(call)
-    return found
-
-
-def counted(calls: list[Call]) -> int:
-    """Requests that do not depend on how long a wait takes."""
-    waited = any(call.watch for call in calls)
-    return sum(not call.watch and not (call.lists and waited) for call in calls)
-
-
-def costs(calls: list[Call]) -> Counter[str]:
-    return Counter(map(str, calls))
