@@ -142,6 +142,7 @@ def test_from_the_standard_input(folder: Path, monkeypatch: pytest.MonkeyPatch) 
         ("flow: canary", "waits: {consecutive: 0}", "16:22: waits.consecutive: is 0: must be"),
         ("flow: canary", "firstReplicas: 0", "16:16: firstReplicas: is 0: must be 1 or more"),
         ("flow: canary", "bake: {rate: 0}", "16:14: bake.rate: is 0: must be above 0"),
+        ("flow: canary", "bake: {poll: 0s}", "16:14: bake.poll: must be more than 0"),
         ("flow: canary", "flow:\t", None),
         ("flow: canary", "namespace: Book_info", "16:12: namespace: 'Book_info' must be at most"),
         ("flow: canary", "virtualServices: [a, b/c/d]", "16:22: virtualServices[1]: 'b/c/d'"),

@@ -8,8 +8,8 @@ from theseus_ci.quantities import Duration
 
 DESCRIPTION = """\
 Waits while a few requests a second (bake.rate, default 5) go to both versions through their test
-routes, and the candidate's pods are watched. Ends early, with exit 1, when the candidate's answers
-go bad, its pods restart, or fewer are ready than its traffic needs."""
+routes, and looks at the candidate's pods (bake.poll, default 1s). Ends early, with exit 1, when the
+candidate's answers go bad, its pods restart, or fewer are ready than its traffic needs."""
 EXAMPLE = "theseus-ci bake 2m"
 
 

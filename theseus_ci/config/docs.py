@@ -34,7 +34,7 @@ DOCS: dict[str, str] = {
     "file.",
     "Config.firstReplicas": "Pods the candidate starts with, before it gets traffic.",
     "Config.waits": "Deadlines and intervals of every wait.",
-    "Config.bake": "What is sent while a bake waits.",
+    "Config.bake": "What is looked at while a bake waits.",
     "Config.allowUnmeshed": "Accept that traffic reaches the pods beside the mesh: NodePort, "
     "LoadBalancer or headless access.",
     "Config.allowGitops": "Accept that Argo CD or Flux tracks the objects: it is told to ignore "
@@ -45,6 +45,7 @@ DOCS: dict[str, str] = {
     "Config.allowUnobserved": "Accept that there is no entrypoint: nothing is seen, and every edit "
     "waits for `waits.settle`.",
     "Bake.rate": "Requests a second, both versions together.",
+    "Bake.poll": "Between two looks at the candidate's pods.",
     "Matcher.header": "A request header, or a list of headers that must all match.",
     "Matcher.cookie": "A cookie.",
     "Matcher.userAgent": "The User-Agent header.",

@@ -32,6 +32,8 @@ def validate(config: Config) -> Iterator[Problem]:
             "bake.rate",
             f"is {config.bake.rate:g}: must be above 0 and at most {_MAX_BAKE_RATE} a second",
         )
+    if config.bake.poll <= 0:
+        yield "bake.poll", "must be more than 0"
     yield from _inside("waits", _waits(config.waits))
 
 

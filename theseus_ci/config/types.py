@@ -47,9 +47,10 @@ class Waits(Part, frozen=True):
 
 
 class Bake(Part, frozen=True):
-    """What is sent while a bake waits."""
+    """What is looked at while a bake waits."""
 
     rate: float = 5.0  # requests a second, both versions together
+    poll: Duration = Duration(1)  # between two looks at the candidate's pods
 
 
 class Config(Part, frozen=True):

@@ -18,7 +18,7 @@ from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ground import require_subsets
 from theseus_ci.rollout.readiness import (
     first_problem,
-    ready_replicas,
+    ready_pods,
     restarts_by_pod,
     selector_text,
 )
@@ -108,7 +108,8 @@ class _Watch:
             problem = self._look()
             if problem is not None:
                 return problem
-            self._rollout.clock.pause(min(1.0, max(0.0, self._seconds - self.waited)))
+            left = max(0.0, self._seconds - self.waited)
+            self._rollout.clock.pause(min(self._rollout.config.bake.poll, left))
         return None
 
     def _pairs(self) -> Iterator[SlicePair]:
@@ -127,12 +128,12 @@ class _Watch:
         )
 
     def _look(self) -> _Problem | None:
-        """What is wrong with the candidate's pods, looked at once a second."""
+        """What is wrong with the candidate's pods, looked at every `bake.poll`."""
         rollout = self._rollout
         rollout.alive()
         left = max(0.0, self._seconds - self.waited)
         rollout.world.progress(f"baking, {left:.0f} s left, {self.requests} requests fine")
-        if self.waited - self._looked < LOOK_SECONDS:
+        if self.waited - self._looked < rollout.config.bake.poll:
             return None
         self._looked = self.waited
         pods = self._pods()
@@ -141,8 +142,7 @@ class _Watch:
             if count > self._restarts.get(name, 0):
                 why = first_problem(pods) or "it crashed"
                 return _Problem("pods", f"pod {name} has restarted: {why}", expected)
-        deployment = rollout.editor.read(rollout.deployment(rollout.state.candidate.deployment))
-        ready = ready_replicas(deployment)
+        ready = ready_pods(pods)
         if ready < self._wanted:
             why = first_problem(pods) or "no pod says why"
             sentence = f"only {ready} of {self._wanted} pods are ready: {why}"
@@ -155,5 +155,4 @@ class _Watch:
         return self._rollout.cluster.list("Pod", state.namespace, labels=labels)
 
 
-LOOK_SECONDS = 1.0
 _NO_PERFORMANCE = Performance(requests=(), rate=1, error_rate=ErrorRate())
