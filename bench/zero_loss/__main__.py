@@ -53,10 +53,11 @@ class Run:
     def settle(self) -> str:
         """What an operator who knows the mesh would configure: longer than any proxy is late.
 
-        Istio may hold a change back until a proxy has confirmed the one before: that is twice.
+        Istio's proxies can be three messages late for a new subset: a change is held back until
+        the one before has been confirmed, and the cluster waits for its endpoints.
         """
         late = max(self.gateway_delay, self.sidecar_delay)
-        return f"{round((2 * late if self.control_plane == REAL else late) * 1000) + 1000}ms"
+        return f"{round((3 * late if self.control_plane == REAL else late) * 1000) + 1000}ms"
 
     def ways(self) -> Iterator[tuple[str, Callable[[World, str], None]]]:
         for way, act in WAYS.items():

@@ -130,6 +130,7 @@ class Session:
         state.holder = self.world.holder
         if generation != state.generation:
             state.generation = generation
+            state.taken_over_at = rollout.clock.now()
             self.console.log(
                 f"the process before this one ({left_by or 'unknown'}) recorded no end: it is "
                 f"fenced off, this is generation {generation}"

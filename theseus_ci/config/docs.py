@@ -62,7 +62,7 @@ DOCS: dict[str, str] = {
     "Waits.delete": "Until an object is gone after its deletion.",
     "Waits.poll": "Between two questions to the mesh.",
     "Waits.consecutive": "Answers in a row that must agree before an edit counts as seen.",
-    "Waits.settle": "Quiet time for proxies that cannot be asked, after the last edit.",
+    "Waits.settle": "Quiet time for proxies that cannot be asked: longer than any is late.",
     "Waits.request": "For one request to the API server or through the mesh.",
     "SmokeCheck.name": "The case's name in reports: unique, and the same on every run.",
     "SmokeCheck.http": "One request through the mesh to the candidate.",

@@ -27,7 +27,7 @@ from theseus_ci.mesh.destination_rule import (
     subsets_of,
     succeeded,
 )
-from theseus_ci.mesh.naming import slug, succeed, telling_key
+from theseus_ci.mesh.naming import is_own_route, slug, succeed, telling_key
 from theseus_ci.mesh.routing import Routing, ServiceHost, Side
 from theseus_ci.mesh.undo import SECTIONS, describe, read_layers
 from theseus_ci.mesh.virtual_service import (
@@ -160,6 +160,19 @@ def references(service: ServiceHost, subset: str, virtual_services: Iterable[Obj
                 ):
                     found.append(f"{describe(vs)} {section}[{index}]")
     return found
+
+
+def named_subsets(vs: Object, service: ServiceHost) -> frozenset[str]:
+    """The service's subsets that users' requests may be sent to: the rollout's own routes, which
+    only tests reach, left out."""
+    return frozenset(
+        str(one["subset"])
+        for section in SECTIONS
+        for entry in entries_of(vs, section)
+        if not is_own_route(entry, service)
+        for one in _destinations(entry)
+        if one.get("subset") and service.resolves(str(one.get("host", "")), namespace_of(vs))
+    )
 
 
 def _referenced(

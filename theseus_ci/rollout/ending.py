@@ -96,7 +96,7 @@ def restore_rule(rollout: Rollout, carries: Carries) -> None:
     obj = rollout.editor.read(ref)
     if obj is None:
         return
-    rollout.view.await_settled(rollout.state.edited_at, "before the subsets go")
+    rollout.view.await_settled(rollout.state.unsettled_since, "before the subsets go")
     if restore_destination_rule(obj, host, carries) is None:
         rollout.editor.delete(ref, f"delete {ref}, which this rollout created")
         return

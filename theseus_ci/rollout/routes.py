@@ -1,24 +1,26 @@
 """Moving traffic: every edit of the routes of a rollout, made and then observed in the mesh.
 
 One edit goes to all VirtualServices of the rollout under one number; a proxy that has it shows
-that number in the marker's answer. Subsets come before the routes that use them and go after.
+that number in the marker's answer. Subsets come before the routes that use them and go after, both
+by the settle time: a proxy that cannot be asked answers 503 for a subset it does not know yet.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 
 from theseus_ci.errors import WorldChanged
 from theseus_ci.mesh import headers
 from theseus_ci.mesh.created import new_virtual_service
 from theseus_ci.mesh.destination_rule import edit_destination_rule, new_destination_rule
 from theseus_ci.mesh.drift import drift
+from theseus_ci.mesh.promotion import named_subsets
 from theseus_ci.mesh.routing import Routing, ServiceHost, Side
 from theseus_ci.mesh.testing_routes import edit_test_routes, secret_in
 from theseus_ci.mesh.virtual_service import edit_virtual_service
 from theseus_ci.model import Object
 from theseus_ci.rollout.context import Rollout
+from theseus_ci.rollout.editor import Change
 from theseus_ci.rollout.state import Ref, State, Subset
 
 
@@ -94,11 +96,20 @@ def edit_subsets(rollout: Rollout, act: str) -> None:
             traffic_policy=state.routes.traffic_policy,
             name=ref.name,
         )
-        rollout.editor.create(rule, f"{act}: create {ref}")
+        if rollout.editor.create(rule, f"{act}: create {ref}")[1]:
+            state.subsets_at = rollout.clock.now()
         return
-    rollout.editor.edit(
-        ref, lambda rule: edit_destination_rule(rule, routing(rollout, "")), f"{act}: edit {ref}"
+    edit_rule(
+        rollout,
+        lambda found: edit_destination_rule(found, routing(rollout, "")),
+        f"{act}: edit {ref}",
     )
+
+
+def edit_rule(rollout: Rollout, change: Change, act: str) -> None:
+    """Edit the DestinationRule; subsets that this adds settle before production names them."""
+    if rollout.editor.edit(rollout.state.routes.destination_rule, change, act)[1]:
+        rollout.state.subsets_at = rollout.clock.now()
 
 
 def edit_routes(
@@ -125,7 +136,9 @@ def edit_routes(
         edit = edit_virtual_service if production else edit_test_routes
         return edit(obj, routing(rollout, secret_value))
 
-    if not _all_show(rollout, refs, edited):
+    found = [rollout.editor.read(ref) for ref in refs]
+    if any(obj is None or edited(obj) != obj for obj in found):
+        _await_new_subsets(rollout, found, edited)
         state.edit += 1
     wrote = False
     for ref in refs:
@@ -137,13 +150,23 @@ def edit_routes(
     return wrote
 
 
+def _await_new_subsets(rollout: Rollout, found: list[Object | None], edited: Change) -> None:
+    """Let the subsets settle that production's routes are to name for the first time."""
+    service = service_host(rollout.state)
+    for obj in found:
+        if obj and named_subsets(edited(obj), service) <= named_subsets(obj, service):
+            continue
+        since = max(rollout.state.subsets_at, rollout.state.taken_over_at)
+        rollout.view.await_settled(since, "before production's routes name the new subsets")
+
+
 def observe_edit(rollout: Rollout, secret_value: str) -> None:
     """Wait until the mesh shows the last edit: by asking, or by settling where nobody can ask."""
     state = rollout.state
     if rollout.view.can_observe:
         rollout.view.await_edit(secret_value, state.edit)
     else:
-        rollout.view.await_settled(state.edited_at, f"edit {state.edit} of the routes")
+        rollout.view.await_settled(state.unsettled_since, f"edit {state.edit} of the routes")
 
 
 def report_drift(rollout: Rollout, secret_value: str) -> None:
@@ -155,7 +178,7 @@ def report_drift(rollout: Rollout, secret_value: str) -> None:
             rollout.note(f"somebody has changed {ref}: {sentence}")
 
 
-def _edit_one(rollout: Rollout, ref: Ref, act: str, edited: Callable[[Object], Object]) -> bool:
+def _edit_one(rollout: Rollout, ref: Ref, act: str, edited: Change) -> bool:
     state = rollout.state
     if ref in state.routes.created and rollout.editor.read(ref) is None:
         made = new_virtual_service(
@@ -168,11 +191,3 @@ def _edit_one(rollout: Rollout, ref: Ref, act: str, edited: Callable[[Object], O
         )
         return rollout.editor.create(edited(made), f"{act}: create {ref}")[1]
     return rollout.editor.edit(ref, edited, f"{act}: edit {ref}")[1]
-
-
-def _all_show(rollout: Rollout, refs: list[Ref], edited: Callable[[Object], Object]) -> bool:
-    for ref in refs:
-        obj = rollout.editor.read(ref)
-        if obj is None or edited(obj) != obj:
-            return False
-    return True

@@ -150,6 +150,8 @@ class State(msgspec.Struct, rename="camel", kw_only=True):
     routes: Routes
     edit: int = 0  # number of the last edit of the routes
     edited_at: float = 0.0
+    subsets_at: float = 0.0  # when subsets were last added
+    taken_over_at: float = 0.0  # from a process that recorded no end
     weight: int = 0  # the candidate's share as last asked for
     previous_routed: bool = True
     candidate_routed: bool = False
@@ -168,6 +170,12 @@ class State(msgspec.Struct, rename="camel", kw_only=True):
     def done(self) -> set[str]:
         """Ids of the steps that have passed or were skipped."""
         return {step.id for step in self.steps if step.verdict in (Verdict.PASS, Verdict.SKIPPED)}
+
+    @property
+    def unsettled_since(self) -> float:
+        """When the routes were last edited, as far as known: what a process that recorded no end
+        wrote last is not."""
+        return max(self.edited_at, self.taken_over_at)
 
     @property
     def first_run(self) -> Measurement | None:

@@ -26,5 +26,5 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     report_drift(rollout, value)
     state.previous_routed = False
     edit_routes(rollout, "previous version out of the routes", secret_value=value)
-    rollout.view.await_settled(state.edited_at, f"draining {state.previous.deployment}")
+    rollout.view.await_settled(state.unsettled_since, f"draining {state.previous.deployment}")
     return passed("drained", f"{state.previous.deployment} gets no request any more")

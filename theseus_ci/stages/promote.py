@@ -20,7 +20,7 @@ from theseus_ci.rollout.ending import (
     restore_rule,
     unstamp_all,
 )
-from theseus_ci.rollout.routes import edit_routes, find_secret, routing
+from theseus_ci.rollout.routes import edit_routes, edit_rule, find_secret, routing
 from theseus_ci.rollout.state import PHASE_PROMOTING, Subset
 from theseus_ci.rollout.users import (
     follow_candidate_bounds,
@@ -44,7 +44,9 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     load_job.sweep(rollout)  # of a measurement whose process was killed
     secret = find_secret(rollout)
     if state.previous is not None:
-        rollout.view.await_settled(state.edited_at, f"before {state.previous.deployment} goes")
+        rollout.view.await_settled(
+            state.unsettled_since, f"before {state.previous.deployment} goes"
+        )
         state.phase = PHASE_PROMOTING
         rollout.editor.recovering = True  # there will be no way back: take what is found
         _keep_users_autoscaler(rollout)
@@ -74,8 +76,8 @@ def _lasting_subset(rollout: Rollout, secret: str) -> Side | None:
     previous = wanted.previous
     assert previous is not None
     keep = bool(references(wanted.service, previous.subset, objects))
-    rollout.editor.edit(
-        ref,
+    edit_rule(
+        rollout,
         lambda found: adopt_candidate(found, wanted, final, keep_previous=keep),
         f"put subset {final.subset} in the place of {previous.subset}",
     )
@@ -83,7 +85,7 @@ def _lasting_subset(rollout: Rollout, secret: str) -> Side | None:
         Subset(name=final.subset, labels=dict(final.labels), owned=final.owned)
     )
     edit_routes(rollout, f"routes to subset {final.subset}", secret_value=secret)
-    rollout.view.await_settled(state.edited_at, "before the rollout's own routes go")
+    rollout.view.await_settled(state.unsettled_since, "before the rollout's own routes go")
     return final
 
 

@@ -100,7 +100,7 @@ def _traffic_back(rollout: Rollout, secret: str, *, unobserved: bool) -> None:
         if not unobserved:
             raise
         rollout.note(f"going on unobserved: {error}")
-    rollout.view.await_settled(state.edited_at, f"draining {state.candidate.deployment}")
+    rollout.view.await_settled(state.unsettled_since, f"draining {state.candidate.deployment}")
 
 
 def _mend_subsets(rollout: Rollout) -> None:

@@ -33,7 +33,9 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
             f"{previous.deployment} is still in the routes: scaling it down would lose requests",
             remedy="theseus-ci drain-previous first",
         )
-    rollout.view.await_settled(state.edited_at, f"before {previous.deployment} is scaled down")
+    rollout.view.await_settled(
+        state.unsettled_since, f"before {previous.deployment} is scaled down"
+    )
     if previous.hpa is not None:
         ref = rollout.autoscaler(previous.hpa)
         rollout.editor.edit(
