@@ -6,6 +6,7 @@ A sample for every run of the tests; `python -m bench.faults --all` tries them a
 from __future__ import annotations
 
 import random
+import signal
 
 import pytest
 
@@ -67,6 +68,25 @@ def test_every_change_meets_somebody_elses_once(here: Place, proxy: Proxy) -> No
     assert here.not_released(before) == []
     assert {call.plural for call in fault.struck} >= {"leases", "virtualservices", "deployments"}
     assert sorted(set(proxy.made)) == sorted(proxy.made), "nothing is done twice"
+
+
+def removes_the_state(call: Call) -> bool:
+    return call.method == "DELETE" and call.plural == "configmaps"
+
+
+@pytest.mark.parametrize("successor", ["run --resume", "promote", "rollback"])
+def test_a_death_at_the_very_end_leaves_nothing(here: Place, proxy: Proxy, successor: str) -> None:
+    """All is given back and said to be done, but the state and the lease are still there."""
+    before = here.dump()
+    process = here.start_through(proxy, "run")
+    proxy.arm(Fault(Act.KILL_BEFORE, when=removes_the_state, victim=lambda: process.process.pid))
+    assert process.wait().code == -signal.SIGKILL
+    proxy.disarm()
+    done = here.theseus(*successor.split(), code=3 if successor == "rollback" else 0)
+    if successor == "rollback":
+        assert done.last_words[1] == "next: theseus-ci promote"
+        here.theseus("promote")
+    assert here.not_released(before) == []
 
 
 @pytest.mark.parametrize("case", [*CHOSEN, *SAMPLE, *PASSING], ids=str)

@@ -136,7 +136,8 @@ class Session:
                 f"fenced off, this is generation {generation}"
             )
             store.save(state)
-            rollout.editor.adopt_all()
+            if not state.promoted:  # its objects are the users' again
+                rollout.editor.adopt_all()
         return rollout
 
     def is_foreign(self) -> bool:

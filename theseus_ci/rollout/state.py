@@ -172,6 +172,11 @@ class State(msgspec.Struct, rename="camel", kw_only=True):
         return {step.id for step in self.steps if step.verdict in (Verdict.PASS, Verdict.SKIPPED)}
 
     @property
+    def promoted(self) -> bool:
+        """Whether all is given back, so that nothing but the state and the lease is left."""
+        return any(one.command[0] == "promote" and one.id in self.done() for one in self.plan.steps)
+
+    @property
     def unsettled_since(self) -> float:
         """When the routes were last edited, as far as known: what a process that recorded no end
         wrote last is not."""
