@@ -28,6 +28,10 @@ def of_routes(call: Call) -> bool:
     return call.changes and call.plural == "virtualservices"
 
 
+def of_subsets(call: Call) -> bool:
+    return call.changes and call.plural == "destinationrules"
+
+
 def test_a_new_subset_settles_before_production_names_it(here: Place) -> None:
     """A proxy that hears of both late has the route before it has the cluster's endpoints."""
     prepare(here)
@@ -40,6 +44,32 @@ def test_a_new_subset_settles_before_production_names_it(here: Place) -> None:
     assert waited >= SETTLE_SECONDS
     assert "the new subsets" in said["base-route"]
     assert "the new subsets" not in said["shift 50"], "they have settled long ago"
+
+
+def test_a_subset_whose_maker_died_settles_too(here: Place, proxy: Proxy) -> None:
+    prepare(here)
+    here.theseus("begin")
+    process = here.start_through(proxy, "base-route")
+    fault = proxy.arm(Fault(Act.KILL_AFTER, when=of_subsets, victim=lambda: process.process.pid))
+    process.wait()
+    assert len(fault.struck) == 1
+    proxy.disarm()
+    here.theseus("base-route")
+    assert acted(here, EXPLICIT) - here.state()["subsetsAt"] >= SETTLE_SECONDS
+
+
+def test_the_way_back_waits_for_no_subset_that_is_known(here: Place, proxy: Proxy) -> None:
+    """Production names the previous version's subset anew, which has been there all the time."""
+    prepare(here)
+    steps = [" ".join(command) for command in here.planned()]
+    here.follow(*steps[: steps.index("drain-previous")])
+    process = here.start_through(proxy, "drain-previous")
+    proxy.arm(Fault(Act.KILL_AFTER, when=of_routes, victim=lambda: process.process.pid))
+    process.wait()
+    proxy.disarm()
+    said = here.theseus("rollback", folder=here.workspace()).text
+    assert "all traffic to the previous version" in said
+    assert "the new subsets" not in said
 
 
 def test_a_process_that_died_may_have_edited_last(here: Place, proxy: Proxy) -> None:

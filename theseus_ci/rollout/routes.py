@@ -8,6 +8,7 @@ by the settle time: a proxy that cannot be asked answers 503 for a subset it doe
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 from theseus_ci.errors import WorldChanged
 from theseus_ci.mesh import headers
@@ -96,8 +97,7 @@ def edit_subsets(rollout: Rollout, act: str) -> None:
             traffic_policy=state.routes.traffic_policy,
             name=ref.name,
         )
-        if rollout.editor.create(rule, f"{act}: create {ref}")[1]:
-            state.subsets_at = rollout.clock.now()
+        _adding(rollout, lambda: rollout.editor.create(rule, f"{act}: create {ref}")[1])
         return
     edit_rule(
         rollout,
@@ -108,8 +108,15 @@ def edit_subsets(rollout: Rollout, act: str) -> None:
 
 def edit_rule(rollout: Rollout, change: Change, act: str) -> None:
     """Edit the DestinationRule; subsets that this adds settle before production names them."""
-    if rollout.editor.edit(rollout.state.routes.destination_rule, change, act)[1]:
-        rollout.state.subsets_at = rollout.clock.now()
+    ref = rollout.state.routes.destination_rule
+    _adding(rollout, lambda: rollout.editor.edit(ref, change, act)[1])
+
+
+def _adding(rollout: Rollout, write: Callable[[], bool]) -> None:
+    """Note when subsets were added; saved with the intent too, since this process may die."""
+    state, before = rollout.state, rollout.state.subsets_at
+    state.subsets_at = rollout.clock.now()
+    state.subsets_at = rollout.clock.now() if write() else before
 
 
 def edit_routes(
@@ -156,8 +163,9 @@ def _await_new_subsets(rollout: Rollout, found: list[Object | None], edited: Cha
     for obj in found:
         if obj and named_subsets(edited(obj), service) <= named_subsets(obj, service):
             continue
-        since = max(rollout.state.subsets_at, rollout.state.taken_over_at)
-        rollout.view.await_settled(since, "before production's routes name the new subsets")
+        rollout.view.await_settled(
+            rollout.state.subsets_at, "before production's routes name the new subsets"
+        )
 
 
 def observe_edit(rollout: Rollout, secret_value: str) -> None:
