@@ -48,6 +48,24 @@ def test_the_candidate_gets_a_copy_and_the_previous_one_scales_down(world: World
     world.await_ready("web-v1")
 
 
+def test_an_autoscaler_that_cannot_measure_says_why_nothing_shrinks(world: World) -> None:
+    unmeasured = app.deployment("web-v1", "v1")
+    del unmeasured["spec"]["template"]["spec"]["containers"][0]["resources"]
+    world.apply(app.service(), app.gateway(world.host), app.virtual_service(world.host), unmeasured)
+    world.apply(app.autoscaler("web-v1", low=2, high=6))
+    world.await_answer("v1")
+    world.await_ready("web-v1")
+    before = world.dump()
+    world.configure(app.candidate(), flow=NO_LOAD, waits={"scaleDown": "3s"})
+    _run_to(world, "scale-down-previous")
+    world.theseus("scale-down-previous")
+    done = world.theseus("await-scale-down", code=3)
+    assert "web-v1 still has 2 pods after 3 s, not 1" in done.err
+    assert "autoscaler web-v1: the HPA was unable to compute the replica count" in done.err
+    world.theseus("rollback")
+    assert world.dump() == before
+
+
 def test_the_manifests_own_autoscaler_keeps_the_pods_that_traffic_needs(world: World) -> None:
     world.start_service(replicas=3)
     world.configure(

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from bench.judge.cases import Case
-from bench.judge.rivals import mann_whitney_fails, threshold_fails
+from bench.judge.rivals import Latencies, mann_whitney_fails, threshold_fails
 from bench.judge.targets import targets
 from bench.judge.trials import Tally
 from theseus_ci.measure import Finding
@@ -85,7 +85,7 @@ def test_mann_whitney_agrees_with_scipy(shift: int, fails: bool) -> None:
 
 
 def test_the_threshold_looks_at_the_slowest_hundredth_alone() -> None:
-    equal = np.arange(1000.0, 2000.0)
-    slower_tail = np.where(np.arange(1000) < 980, equal, equal * 2)
+    equal: Latencies = np.arange(1000.0, 2000.0, dtype=np.float64)
+    slower_tail: Latencies = np.where(np.arange(1000) < 980, equal, equal * 2)
     assert not threshold_fails(equal, equal)
     assert threshold_fails(equal, slower_tail)
