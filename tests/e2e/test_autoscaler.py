@@ -56,7 +56,7 @@ def test_an_autoscaler_that_cannot_measure_says_why_nothing_shrinks(world: World
     world.await_answer("v1")
     world.await_ready("web-v1")
     before = world.dump()
-    world.configure(app.candidate(), flow=NO_LOAD, waits={"scaleDown": "3s"})
+    world.configure(app.candidate(), flow=NO_LOAD, waits={"scaleDown": "3s", "settle": "300ms"})
     _run_to(world, "scale-down-previous")
     world.theseus("scale-down-previous")
     done = world.theseus("await-scale-down", code=3)
