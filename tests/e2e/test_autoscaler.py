@@ -57,6 +57,9 @@ def test_an_autoscaler_that_cannot_measure_says_why_nothing_shrinks(world: World
     world.await_ready("web-v1")
     before = world.dump()
     world.configure(app.candidate(), flow=NO_LOAD, waits={"scaleDown": "3s", "settle": "300ms"})
+    idle = "autoscaler web-v1 scales nothing now"
+    until(lambda: idle in world.theseus("doctor", code=None).out, "doctor tells of it")
+    assert f"note: {idle}: the HPA was unable to compute" in world.theseus("plan").out
     _run_to(world, "scale-down-previous")
     world.theseus("scale-down-previous")
     done = world.theseus("await-scale-down", code=3)

@@ -17,6 +17,7 @@ from theseus_ci.preflight.previous import choose_previous
 from theseus_ci.preflight.routes import find_rules, find_virtual_services
 from theseus_ci.preflight.running import find_running, find_service
 from theseus_ci.quantities import counted
+from theseus_ci.rollout.autoscaler import idle_because
 from theseus_ci.rollout.lease import Lease, held
 from theseus_ci.rollout.readiness import selector_text
 from theseus_ci.rollout.store import StateStore
@@ -62,7 +63,7 @@ def autoscaling(patient: Patient) -> Finding:
     why = "this cluster serves no metrics"
     try:
         if patient.server.serves(*METRICS) is not None:
-            return fine("autoscaling", "the cluster serves metrics")
+            return _scales(found) if found else fine("autoscaling", "the cluster serves metrics")
     except CannotKnow as error:
         why = str(error)
     return warning(
@@ -70,6 +71,18 @@ def autoscaling(patient: Patient) -> Finding:
         f"{why}: an autoscaler by CPU or memory never scales, and await-scale-down would wait for "
         "the previous version's in vain",
         "install or mend metrics-server (kubectl get apiservice v1beta1.metrics.k8s.io)",
+    )
+
+
+def _scales(hpa: Object) -> Finding:
+    """What the previous version's autoscaler says of itself where there are metrics."""
+    name, why = hpa["metadata"]["name"], idle_because(hpa)
+    if not why:
+        return fine("autoscaling", f"the cluster serves metrics, and autoscaler {name} uses them")
+    return warning(
+        "autoscaling",
+        f"autoscaler {name} scales nothing now: {why}; await-scale-down may wait for it in vain",
+        f"see its conditions: kubectl describe hpa {name}",
     )
 
 

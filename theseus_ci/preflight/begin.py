@@ -32,6 +32,7 @@ from theseus_ci.preflight.routes import (
     warnings,
 )
 from theseus_ci.preflight.running import Running, find_running, find_service
+from theseus_ci.rollout.autoscaler import idle_because
 from theseus_ci.rollout.context import World
 from theseus_ci.rollout.editor import ref_of
 from theseus_ci.rollout.previous import TEMPLATE_HASH
@@ -105,7 +106,7 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
         routes=_routes(config, host, service, virtual_services, rules, own_rules, choice),
         previous_routed=True,
         anchor=anchor,
-        notes=[*warnings(found), *_doubts(config), *notes],
+        notes=[*warnings(found), *_idle(hpa), *_doubts(config), *notes],
         touches=tuple(
             ref_of(obj)
             for obj in (
@@ -116,6 +117,14 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
             )
         ),
     )
+
+
+def _idle(hpa: Object | None) -> Iterator[str]:
+    """That the previous version's autoscaler scales nothing, which its scale-down waits for."""
+    why = idle_because(hpa) if hpa is not None else ""
+    if hpa is not None and why:
+        name = hpa["metadata"]["name"]
+        yield f"autoscaler {name} scales nothing now: {why}; await-scale-down may wait in vain"
 
 
 def _doubts(config: Config) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The autoscaler that the candidate is to have."""
+"""The autoscaler that the candidate is to have, and what any of them says of itself."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _OF_THE_SERVER = (
     "ownerReferences",
     "selfLink",
 )
+_ABLE = frozenset({"AbleToScale", "ScalingActive"})  # conditions without which nothing is scaled
+_NO_REPLICAS = "ScalingDisabled"  # reason where the Deployment was scaled to 0: by intention
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -57,3 +59,12 @@ def portable(obj: Object) -> Object:
     if not annotations:
         metadata.pop("annotations", None)
     return made
+
+
+def idle_because(hpa: Object) -> str:
+    """Why an autoscaler scales nothing now, in the words of its controller; empty when it does."""
+    for condition in (hpa.get("status") or {}).get("conditions") or []:
+        disabled = condition.get("reason") == _NO_REPLICAS
+        if condition["type"] in _ABLE and condition["status"] == "False" and not disabled:
+            return str(condition.get("message") or condition.get("reason") or condition["type"])
+    return ""

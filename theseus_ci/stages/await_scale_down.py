@@ -6,6 +6,7 @@ import argparse
 
 from theseus_ci.errors import CannotKnow
 from theseus_ci.model import Outcome
+from theseus_ci.rollout.autoscaler import idle_because
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.readiness import await_scaled_down
 from theseus_ci.rollout.state import Version
@@ -13,7 +14,6 @@ from theseus_ci.stages.result import passed, skipped
 from theseus_ci.stages.scale_down_previous import REMAINING
 
 CASES = ("scaled-down",)
-DOES_NOTHING = frozenset({"AbleToScale", "ScalingActive"})  # conditions, when they are False
 
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
@@ -42,8 +42,5 @@ def _autoscaler_says(rollout: Rollout, previous: Version) -> str:
     """Why the previous version's autoscaler does nothing, where it says so itself."""
     if previous.hpa is None:
         return ""
-    hpa = rollout.editor.read(rollout.autoscaler(previous.hpa)) or {}
-    for condition in (hpa.get("status") or {}).get("conditions") or []:
-        if condition["type"] in DOES_NOTHING and condition["status"] == "False":
-            return f"; autoscaler {previous.hpa}: {condition.get('message', condition['type'])}"
-    return ""
+    why = idle_because(rollout.editor.read(rollout.autoscaler(previous.hpa)) or {})
+    return f"; autoscaler {previous.hpa}: {why}" if why else ""
