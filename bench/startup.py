@@ -4,12 +4,15 @@
 
 Runs from the repository's root. The commands take turns, and the least and the median of all runs
 are told: the least is what the machine can do, the median what it did. With --cluster a sandbox
-is started for the commands that need one (sandbox extra); otherwise they are left out.
+is started for the commands that need one (sandbox extra), in which a rollout has begun; otherwise
+they are left out. Their target is the import of the Kubernetes client, 80 ms, and the round trips
+they make: those are counted on their way, and one takes what a GET of a Deployment takes here.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import statistics
@@ -18,16 +21,22 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
 from bench.table import markdown
+from tests.e2e.api import Api
+from tests.faults.place import Place, place
+from tests.faults.proxy import Proxy
 from theseus_ci.plan import Plan
 from theseus_ci.rollout.state import Ref, Routes, State, Subset, Version, encode
+from theseus_ci.sandbox.cluster import Sandbox
 
 _RUNS = 15
+_ROUND_TRIPS = 50  # requests whose median is what one takes
+_BESIDES_THE_CLIENT = 0.08  # seconds
+_IMPORT = "import of the Kubernetes client"
 _DOCUMENT = """\
 service: reviews
 manifest: reviews-v2.yaml
@@ -48,12 +57,16 @@ spec:
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What is started, and how it should end."""
+    """What is started, and where."""
 
     name: str
     words: tuple[str, ...]
-    codes: tuple[int, ...] = (0,)
+    folder: Path
     target: float | None = None  # seconds on a quiet machine
+    round_trips: int | None = None  # requests to the API server
+
+
+Times = dict[Command, list[float]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,18 +76,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=_RUNS, help=f"default {_RUNS}")
     parser.add_argument("--cluster", action="store_true", help="with a sandbox of its own")
     chosen = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "theseus.yaml").write_text(_DOCUMENT, encoding="utf-8")
-        (Path(folder) / "reviews-v2.yaml").write_text(_MANIFEST, encoding="utf-8")
-        (Path(folder) / "theseus-state.json").write_bytes(encode(_state()))
+    with tempfile.TemporaryDirectory(prefix="theseus-startup-") as name:
+        folder = Path(name)
+        commands = _without_cluster(folder)
         if chosen.cluster:
-            with _sandbox(Path(folder)) as kubeconfig:
-                times = _measure(
-                    [*_without_cluster(), *_with_cluster()], chosen.runs, folder, kubeconfig
-                )
+            with _cluster(folder / "cluster") as (here, proxy):
+                commands += _with_cluster(here, proxy)
+                times = _measure(commands, chosen.runs, here.sandbox.kubeconfig)
+                trip = _round_trip(here)
         else:
-            times = _measure(_without_cluster(), chosen.runs, folder, os.devnull)
-    print(_table(times))
+            times, trip = _measure(commands, chosen.runs, Path(os.devnull)), None
+    print(_table(times, trip))
     return 0
 
 
@@ -104,32 +116,65 @@ def _state() -> State:
     )
 
 
-def _without_cluster() -> list[Command]:
+def _without_cluster(folder: Path) -> list[Command]:
+    (folder / "theseus.yaml").write_text(_DOCUMENT, encoding="utf-8")
+    (folder / "reviews-v2.yaml").write_text(_MANIFEST, encoding="utf-8")
+    (folder / "theseus-state.json").write_bytes(encode(_state()))
     theseus = _beside("theseus-ci")
+    words: list[tuple[str, tuple[str, ...], float | None]] = [
+        ("kubectl version --client", (_beside("kubectl"), "version", "--client"), None),
+        ("bare Python", (sys.executable, "-c", "pass"), None),
+        ("theseus-ci --help", (theseus, "--help"), 0.04),
+        ("theseus-ci --version", (theseus, "--version"), 0.04),
+        ("theseus-ci begin --help", (theseus, "begin", "--help"), 0.04),
+        ("theseus-ci report", (theseus, "report"), 0.08),
+    ]
     return [
-        Command(name="kubectl version --client", words=(_beside("kubectl"), "version", "--client")),
-        Command(name="bare Python", words=(sys.executable, "-c", "pass")),
-        Command(name="theseus-ci --help", words=(theseus, "--help"), target=0.04),
-        Command(name="theseus-ci --version", words=(theseus, "--version"), target=0.04),
-        Command(name="theseus-ci begin --help", words=(theseus, "begin", "--help"), target=0.04),
-        Command(name="theseus-ci report", words=(theseus, "report"), target=0.08),
+        Command(name=name, words=line, folder=folder, target=target) for name, line, target in words
     ]
 
 
-def _with_cluster() -> list[Command]:
+def _with_cluster(here: Place, proxy: Proxy) -> list[Command]:
+    """The first two stages are done, so that each command finds a rollout and changes nothing."""
+    begun = here.planned()[:2]
+    for stage in begun:
+        here.theseus(*stage)
+    client = "from kubernetes import client, config, dynamic"
+    theseus = _beside("theseus-ci")
+    stages = [
+        Command(
+            name=" ".join(("theseus-ci", *stage)),
+            words=(theseus, *stage),
+            folder=here.folder,
+            round_trips=_counted(here, proxy, stage),
+        )
+        for stage in (("status",), *begun)
+    ]
     return [
-        Command(name="import kubernetes", words=(sys.executable, "-c", "import kubernetes")),
+        Command(name=_IMPORT, words=(sys.executable, "-c", client), folder=here.folder),
         Command(
             name="kubectl get --raw /version",
             words=(_beside("kubectl"), "get", "--raw", "/version"),
+            folder=here.folder,
         ),
-        Command(
-            name="theseus-ci status",
-            words=(_beside("theseus-ci"), "status"),
-            codes=(0, 2, 3),
-            target=0.3,
-        ),
+        *stages,
     ]
+
+
+def _counted(here: Place, proxy: Proxy, stage: Sequence[str]) -> int:
+    proxy.forget()
+    here.theseus(*stage, kubeconfig=proxy.kubeconfig)
+    return len(proxy.calls)
+
+
+def _round_trip(here: Place) -> float:
+    """Seconds that a GET takes over a connection that is open."""
+    times = []
+    for _ in range(_ROUND_TRIPS):
+        began = time.perf_counter()
+        here.get("Deployment", "web-v1")
+        times.append(time.perf_counter() - began)
+    return statistics.median(times)
 
 
 def _beside(program: str) -> str:
@@ -140,56 +185,63 @@ def _beside(program: str) -> str:
     return found
 
 
-@contextmanager
-def _sandbox(folder: Path) -> Iterator[str]:
-    theseus, name = _beside("theseus-ci"), "bench-startup"
-    state = ["--name", name, "--directory", str(folder / "sandbox")]
-    ports = ["--api-port", "0", "--gateway-port", "0", "--sidecar-port", "0"]
-    subprocess.run(
-        [theseus, "sandbox", "up", *state, *ports], check=True, stdout=subprocess.DEVNULL
-    )
-    try:
-        (kubeconfig,) = (folder / "sandbox").rglob("kubeconfig")
-        yield str(kubeconfig)
-    finally:
-        subprocess.run([theseus, "sandbox", "down", *state], check=True, stdout=subprocess.DEVNULL)
+@contextlib.contextmanager
+def _cluster(folder: Path) -> Iterator[tuple[Place, Proxy]]:
+    folder.mkdir()
+    with (
+        Sandbox.start(folder / "sandbox") as sandbox,
+        contextlib.closing(Api(sandbox.kubeconfig, folder)) as api,
+        place(sandbox, api, folder) as here,
+        Proxy(sandbox.kubeconfig, folder) as proxy,
+    ):
+        yield here, proxy
 
 
-def _measure(
-    commands: Sequence[Command], runs: int, folder: str, kubeconfig: str
-) -> dict[Command, list[float]]:
-    times: dict[Command, list[float]] = {command: [] for command in commands}
-    environment = {**os.environ, "KUBECONFIG": kubeconfig}
+def _measure(commands: Sequence[Command], runs: int, kubeconfig: Path) -> Times:
+    times: Times = {command: [] for command in commands}
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     for number in range(runs + 1):
         for command in commands:
             began = time.perf_counter()
             done = subprocess.run(
-                command.words, cwd=folder, env=environment, capture_output=True, check=False
+                command.words,
+                cwd=command.folder,
+                env=environment,
+                capture_output=True,
+                check=False,
             )
             taken = time.perf_counter() - began
-            if done.returncode not in command.codes:
+            if done.returncode:
                 raise SystemExit(f"{command.name} ended with {done.returncode}: {done.stderr!r}")
             if number:  # the first one fills the caches
                 times[command].append(taken)
     return times
 
 
-def _table(times: dict[Command, list[float]]) -> str:
-    reference = min(next(iter(times.values())))
-    rows = []
-    for command, all_runs in times.items():
-        best = min(all_runs)
-        target = f"{command.target * 1e3:.0f}" if command.target else ""
-        rows.append(
-            [
-                command.name,
-                f"{best * 1e3:.0f}",
-                f"{statistics.median(all_runs) * 1e3:.0f}",
-                f"{best / reference:.2f}",
-                target,
-            ]
-        )
-    return markdown(["command", "least, ms", "median, ms", "least / kubectl's", "target, ms"], rows)
+def _table(times: Times, trip: float | None) -> str:
+    least = {command.name: min(taken) for command, taken in times.items()}
+    reference = next(iter(least.values()))
+    head = ["command", "least, ms", "median, ms", "least / kubectl's", "round trips", "target, ms"]
+    rows = [
+        [
+            command.name,
+            f"{least[command.name] * 1e3:.0f}",
+            f"{statistics.median(taken) * 1e3:.0f}",
+            f"{least[command.name] / reference:.2f}",
+            "" if command.round_trips is None else str(command.round_trips),
+            _target(command, least, trip),
+        ]
+        for command, taken in times.items()
+    ]
+    told = "" if trip is None else f"\n\nA round trip: {trip * 1e3:.1f} ms"
+    return markdown(head, rows) + told
+
+
+def _target(command: Command, least: dict[str, float], trip: float | None) -> str:
+    target = command.target
+    if command.round_trips is not None and trip is not None:
+        target = least[_IMPORT] + _BESIDES_THE_CLIENT + command.round_trips * trip
+    return "" if target is None else f"{target * 1e3:.0f}"
 
 
 if __name__ == "__main__":
