@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import json
 import re
@@ -15,7 +14,7 @@ import msgspec
 from theseus_ci.config.names import name_problem
 from theseus_ci.errors import ManifestError
 from theseus_ci.manifest_source import Found, read_objects
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 
 VERSION_LABEL = "version"
 MAX_NAME = 63  # pods are named after it, and label values end here
@@ -99,7 +98,7 @@ def rename(release: Release, version: str) -> Release:
     value = label_value(version)
     suffix = name_suffix(version)
     name = _with_suffix(release.name, suffix, release.source)
-    deployment = copy.deepcopy(release.deployment)
+    deployment = clone(release.deployment)
     spec = deployment["spec"]
     for at, holder in (
         ("metadata.labels", _labels(deployment["metadata"], "labels")),
@@ -114,7 +113,7 @@ def rename(release: Release, version: str) -> Release:
             )
         holder[VERSION_LABEL] = value
     deployment["metadata"]["name"] = name
-    hpa = copy.deepcopy(release.hpa)
+    hpa = clone(release.hpa)
     if hpa is not None:
         hpa["metadata"]["name"] = _with_suffix(hpa["metadata"]["name"], suffix, release.source)
         hpa["spec"]["scaleTargetRef"]["name"] = name

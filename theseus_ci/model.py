@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -13,6 +13,22 @@ Object = dict[str, Any]
 
 Objects = list[Object]
 """Several of them; an alias, since ports have methods called `list`."""
+
+
+T = TypeVar("T")
+
+
+def clone(value: T) -> T:
+    """A copy of an object, or of a part of one, that shares nothing with it which can change.
+
+    Objects hold dicts, lists and plain values: this takes a quarter of copy.deepcopy's time, which
+    was most of what an edit of hundreds of routes took.
+    """
+    if isinstance(value, dict):
+        return cast(T, {key: clone(inner) for key, inner in value.items()})
+    if isinstance(value, list):
+        return cast(T, [clone(inner) for inner in value])
+    return value
 
 
 class Verdict(str, Enum):

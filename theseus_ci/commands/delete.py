@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import copy
 from collections.abc import Callable
 
 from theseus_ci.arguments import options
@@ -14,7 +13,7 @@ from theseus_ci.mesh.destination_rule import is_for, subsets_of
 from theseus_ci.mesh.retire import drop_subset_routes
 from theseus_ci.mesh.routing import ServiceHost
 from theseus_ci.mesh.survey import reaching, survey
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 from theseus_ci.preflight.candidate import find_autoscaler
 from theseus_ci.preflight.routes import find_rules, find_virtual_services
 from theseus_ci.preflight.running import Running, find_running, find_service, running_of
@@ -103,7 +102,7 @@ def _subsets_alone(version: Running, rules: list[Object], others: list[Running])
 
 
 def _without_subsets(rule: Object, names: frozenset[str]) -> Object:
-    wanted = copy.deepcopy(rule)
+    wanted = clone(rule)
     if subsets_of(wanted):
         wanted["spec"]["subsets"] = [
             one for one in subsets_of(wanted) if str(one["name"]) not in names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -10,7 +9,7 @@ from contextlib import AbstractContextManager
 import msgspec
 
 from theseus_ci.errors import AlreadyExists, StaleObject
-from theseus_ci.model import Object, Objects
+from theseus_ci.model import Object, Objects, clone
 from theseus_ci.ports import Cluster
 
 Key = tuple[str, str, str]
@@ -39,7 +38,7 @@ class DryCluster:
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         key = (kind, namespace, name)
         if key in self._written:
-            return copy.deepcopy(self._written[key])
+            return clone(self._written[key])
         return self._real.get(kind, namespace, name)
 
     def list(
@@ -88,7 +87,7 @@ class DryCluster:
         return self._real.within(seconds)
 
     def _write(self, key: Key, before: Object | None, obj: Object) -> Object:
-        stored = copy.deepcopy(obj)
+        stored = clone(obj)
         metadata = stored["metadata"]
         metadata["resourceVersion"] = f"dry-{next(self._versions)}"
         metadata.setdefault("uid", f"dry-{key[0]}-{key[2]}")
@@ -105,7 +104,7 @@ class DryCluster:
             self._scale(key[1], stored)
         self._written[key] = stored
         self._record(key, before, stored)
-        return copy.deepcopy(stored)
+        return clone(stored)
 
     def _scale(self, namespace: str, hpa: Object) -> None:
         """An autoscaler has its target at its minimum at once."""
@@ -120,7 +119,7 @@ class DryCluster:
 
     def _record(self, key: Key, before: Object | None, after: Object | None) -> None:
         if key[0] not in OWN_RECORDS or not key[2].startswith("theseus-"):
-            self.changes.append(Change(*key, copy.deepcopy(before), copy.deepcopy(after)))
+            self.changes.append(Change(*key, clone(before), clone(after)))
 
     def _is_gone(self, kind: str, obj: Object) -> bool:
         namespace, name = obj["metadata"].get("namespace", ""), obj["metadata"]["name"]

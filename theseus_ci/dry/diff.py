@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 from collections.abc import Iterator
 
@@ -10,7 +9,7 @@ import yaml
 
 from theseus_ci.dry.cluster import Change
 from theseus_ci.mesh.headers import KEY
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 
 HIDDEN = "<secret>"
 _SERVERS_OWN = ("resourceVersion", "uid", "generation", "managedFields", "creationTimestamp")
@@ -32,7 +31,7 @@ def render(change: Change) -> Iterator[str]:
 def _yaml(obj: Object | None) -> list[str]:
     if obj is None:
         return []
-    shown = copy.deepcopy(obj)
+    shown = clone(obj)
     shown.pop("status", None)
     for key in _SERVERS_OWN:
         shown["metadata"].pop(key, None)

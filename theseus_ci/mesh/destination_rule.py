@@ -6,7 +6,6 @@ take the route away, see it gone everywhere, then the subset.
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from theseus_ci.mesh.naming import EMPTY_LABELS, annotation_name, empty_subset
 from theseus_ci.mesh.routing import Routing, ServiceHost, Side
 from theseus_ci.mesh.undo import describe
 from theseus_ci.mesh.virtual_service import namespace_of
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 
 Carries = Literal["previous", "candidate"]
 
@@ -81,7 +80,7 @@ def adopt_candidate(dr: Object, routing: Routing, final: Side, *, keep_previous:
     previous = routing.previous
     if previous is None or previous.owned:
         raise ValueError("only a subset of the user can be succeeded")
-    draft = copy.deepcopy(dr)
+    draft = clone(dr)
     subsets = _subsets(draft, create=True)
     note = _read(draft, routing.service)
     if note is not None and note.replaced is not None:
@@ -93,13 +92,13 @@ def adopt_candidate(dr: Object, routing: Routing, final: Side, *, keep_previous:
             remedy="add the subset again as the backup has it, then repeat the step",
         )
     was = subsets[at]
-    made = {**copy.deepcopy(was), "name": final.subset, "labels": dict(final.labels)}
+    made = {**clone(was), "name": final.subset, "labels": dict(final.labels)}
     if keep_previous:
         subsets.insert(at + 1, made)
     else:
         subsets[at] = made
     noted = note or _noted(dr, None, routing.rollout, ())
-    noted.replaced = Replaced(final.subset, copy.deepcopy(was), keep_previous)
+    noted.replaced = Replaced(final.subset, clone(was), keep_previous)
     _drop(draft, routing.service)
     _write(draft, routing.service, noted)
     return draft
@@ -115,7 +114,7 @@ def new_destination_rule(
     """
     spec: Object = {"host": service.fqdn}
     if traffic_policy is not None:
-        spec["trafficPolicy"] = copy.deepcopy(traffic_policy)
+        spec["trafficPolicy"] = clone(traffic_policy)
     made: Object = {
         "apiVersion": API_VERSION,
         "kind": "DestinationRule",
@@ -163,13 +162,13 @@ def _subset(dr: Object, name: str, labels: Mapping[str, str], stands_for: str) -
     made: Object = {"name": name, "labels": dict(labels)}
     model = next((one for one in subsets_of(dr) if stands_for and one["name"] == stands_for), {})
     if "trafficPolicy" in model:
-        made["trafficPolicy"] = copy.deepcopy(model["trafficPolicy"])
+        made["trafficPolicy"] = clone(model["trafficPolicy"])
     return made
 
 
 def _stripped(dr: Object, service: ServiceHost) -> tuple[Object, Note | None]:
     """A copy without the rollout's subsets and record, and the record."""
-    draft = copy.deepcopy(dr)
+    draft = clone(dr)
     note = _read(draft, service)
     if note is not None:
         _drop(draft, service)
@@ -186,9 +185,9 @@ def _put_back(draft: Object, replaced: Replaced) -> None:
         if at is not None:
             del subsets[at]
     elif at is None:
-        subsets.append(copy.deepcopy(replaced.was))
+        subsets.append(clone(replaced.was))
     else:
-        subsets[at] = copy.deepcopy(replaced.was)
+        subsets[at] = clone(replaced.was)
 
 
 def _noted(dr: Object, note: Note | None, rollout: str, owned: Sequence[str]) -> Note:

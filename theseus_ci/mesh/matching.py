@@ -6,7 +6,6 @@ A condition is Istio's StringMatch as it stands in an object: {"exact": …}, {"
 
 from __future__ import annotations
 
-import copy
 import re
 import warnings
 from collections.abc import Iterable, Sequence
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from theseus_ci.config.regex import problems
 from theseus_ci.errors import ConfigError
 from theseus_ci.mesh.cookies import cookie_regex, posix_to_python
+from theseus_ci.model import clone
 
 if TYPE_CHECKING:
     from theseus_ci.config.types import Matcher, NamedMatch, StringMatch
@@ -94,7 +94,7 @@ def narrow(
     """
     narrowed = []
     for index, block in enumerate(blocks or [{}]):
-        joined: Condition | None = copy.deepcopy(block)
+        joined: Condition | None = clone(block)
         for header, condition in conditions:
             if joined is not None:
                 joined = _with(joined, header, condition, f"{where} match[{index}]", what)

@@ -7,13 +7,12 @@ wildcard, and a longer wildcard over a shorter one.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Sequence
 
 from theseus_ci.mesh.destination_rule import is_for
 from theseus_ci.mesh.routing import ServiceHost
 from theseus_ci.mesh.virtual_service import namespace_of
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 
 ROOT_NAMESPACE = "istio-system"
 
@@ -28,7 +27,7 @@ def effective_traffic_policy(
     (default: the service's own); None when there is none."""
     rules = effective_rules(service, destination_rules, root_namespace, client_namespace)
     policies = (rule["spec"].get("trafficPolicy") for rule in rules)
-    return copy.deepcopy(next((policy for policy in policies if policy is not None), None))
+    return clone(next((policy for policy in policies if policy is not None), None))
 
 
 def effective_rules(

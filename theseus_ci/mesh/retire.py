@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Set as AbstractSet
 
 from theseus_ci.mesh.routing import ServiceHost
 from theseus_ci.mesh.shares import share
 from theseus_ci.mesh.undo import SECTIONS
 from theseus_ci.mesh.virtual_service import entries_of, namespace_of
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 
 
 def drop_subset_routes(vs: Object, service: ServiceHost, subsets: AbstractSet[str]) -> Object:
@@ -17,7 +16,7 @@ def drop_subset_routes(vs: Object, service: ServiceHost, subsets: AbstractSet[st
 
     Destinations with a share stay: taking them out is for whoever moves traffic.
     """
-    edited = copy.deepcopy(vs)
+    edited = clone(vs)
     written_in = namespace_of(vs)
     for section in SECTIONS:
         for entry in entries_of(edited, section):

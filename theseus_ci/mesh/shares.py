@@ -6,7 +6,6 @@ follow Istio: a sole destination gets everything whatever its weight, else an ab
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 
@@ -15,7 +14,7 @@ import msgspec
 from theseus_ci.errors import Refused
 from theseus_ci.mesh.naming import digest
 from theseus_ci.mesh.routing import Split
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 
 Route = list[Object]
 
@@ -97,14 +96,14 @@ def _kind(edited: bool, weight: int, split: Split, *, pairs: bool) -> str:
 
 def _divided(one: Object, kind: str, split: Split) -> Route:
     if kind == KEPT:
-        return [copy.deepcopy(one)]
+        return [clone(one)]
     previous, candidate = with_subset(one, split.previous), with_subset(one, split.candidate)
     return {PREVIOUS: [previous], CANDIDATE: [candidate], PAIR: [previous, candidate]}[kind]
 
 
 def with_subset(one: Object, subset: str | None) -> Object:
     """A copy of a route's destination that names the subset, or none."""
-    copied = copy.deepcopy(one)
+    copied = clone(one)
     if subset is None:
         copied["destination"].pop("subset", None)
     else:
@@ -164,17 +163,15 @@ def rejoin(
     """
     exact = record is not None and shape(route) == record.shape
     if record is not None and not exact and _is_original(route, record):
-        return copy.deepcopy(list(route))
+        return clone(list(route))
     if record is not None and exact:
         groups = _recorded_groups(route, record)
     else:
         groups = _found_groups(route, record, split, written_in, pairs=trace_lost)
     if not any(group.ours for group in groups):
-        return copy.deepcopy(list(route))
+        return clone(list(route))
     joined = [
-        with_subset(group.members[0], group.subset)
-        if group.ours
-        else copy.deepcopy(group.members[0])
+        with_subset(group.members[0], group.subset) if group.ours else clone(group.members[0])
         for group in groups
     ]
     _set_weights(joined, _joined_weights(route, groups, record, exact=exact))

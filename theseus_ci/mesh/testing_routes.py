@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-
 from theseus_ci.mesh.headers import KEY
 from theseus_ci.mesh.naming import is_own_route, is_rollout_route
 from theseus_ci.mesh.routing import Routing, ServiceHost
 from theseus_ci.mesh.undo import SECTIONS
 from theseus_ci.mesh.virtual_service import edit_virtual_service, entries_of, original_routes
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 
 
 def edit_test_routes(vs: Object, routing: Routing) -> Object:
@@ -21,7 +19,7 @@ def edit_test_routes(vs: Object, routing: Routing) -> Object:
         ours = [one for one in entries_of(edited, section) if not is_rollout_route(one)]
         for entry, written in zip(ours, users, strict=True):
             if "route" in written:
-                entry["route"] = copy.deepcopy(written["route"])
+                entry["route"] = clone(written["route"])
     return edited
 
 

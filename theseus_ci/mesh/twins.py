@@ -7,7 +7,6 @@ entry's: a delegate's entry with headers of its own would lose those of the rout
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -26,7 +25,7 @@ from theseus_ci.mesh.shares import (
     share,
     with_subset,
 )
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 
 PEOPLE = "people"
 
@@ -69,7 +68,7 @@ def twins(entry: Object, number: int, routing: Routing, written_in: str, where: 
     def twin(kind: str, match: list[Condition], destinations: Route) -> Object:
         own = {"name": route_name(routing.service, kind, number), "match": match}
         rest = {key: value for key, value in entry.items() if key not in ("name", "match", "route")}
-        return {**own, "route": destinations, **copy.deepcopy(rest)}
+        return {**own, "route": destinations, **clone(rest)}
 
     def test_twin(to: str, destinations: Route) -> Object:
         conditions = _test_conditions(routing, to)
@@ -171,7 +170,7 @@ def _people(route: Route, routing: Routing, written_in: str) -> Route:
     moved = [
         with_subset(one, subset)
         if routing.split.is_previous(one.get("destination") or {}, written_in)
-        else copy.deepcopy(one)
+        else clone(one)
         for one in route
     ]
 

@@ -7,7 +7,6 @@ edit is idempotent, needs no memory of the last one, and two rollouts can share 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -32,7 +31,7 @@ from theseus_ci.mesh.undo import (
     read_layers,
     write_layers,
 )
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 
 Carries = Literal["previous", "candidate"]
 Layers = dict[str, Layer]
@@ -96,7 +95,7 @@ def namespace_of(obj: Object) -> str:
 def original_routes(vs: Object) -> Object:
     """A copy of the object with the user's routes alone, as any rollouts under way found them."""
     services = [layer.split.service for layer in read_layers(vs).values()]
-    draft = peeled(vs, _guessed(vs, services[0]))[0] if services else copy.deepcopy(vs)
+    draft = peeled(vs, _guessed(vs, services[0]))[0] if services else clone(vs)
     if any(is_rollout_route(entry) for entry in entries_of(draft, "http")):
         entries = entries_of(draft, "http")
         draft["spec"]["http"] = [entry for entry in entries if not is_rollout_route(entry)]
@@ -109,7 +108,7 @@ def peeled(vs: Object, split: Split) -> tuple[Object, Layers]:
     Added routes are still there. `split` tells what to look for when the record of its service
     was removed from the object.
     """
-    draft = copy.deepcopy(vs)
+    draft = clone(vs)
     layers = read_layers(draft)
     drop_layers(draft)
     lost = split.service.key not in layers and any(
@@ -124,7 +123,7 @@ def peeled(vs: Object, split: Split) -> tuple[Object, Layers]:
 
 def as_laid(vs: Object, service: ServiceHost) -> Object:
     """A copy as it was when this service's layer had been laid and no later one."""
-    draft = copy.deepcopy(vs)
+    draft = clone(vs)
     layers = read_layers(draft)
     for key in sorted(layers, reverse=True):
         if key > service.key:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
 from theseus_ci.config.types import Config
 from theseus_ci.errors import ConfigError, ManifestError, Refused, UnknownKind
 from theseus_ci.kinds import KINDS, OURS_ALONE
 from theseus_ci.manifest import Release, descends, rename
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 from theseus_ci.ports import Cluster
 from theseus_ci.preflight.running import Running
 
@@ -112,7 +111,7 @@ def _differing(cluster: Cluster, release: Release, namespace: str) -> Iterator[s
 
 
 def _dark(deployment: Object, namespace: str) -> Object:
-    made = copy.deepcopy(deployment)
+    made = clone(deployment)
     made["metadata"]["namespace"] = namespace
     made["spec"]["replicas"] = 0
     return made
@@ -133,7 +132,7 @@ def _images(deployment: Object) -> list[str]:
 
 
 def _content(obj: Object) -> Object:
-    content = copy.deepcopy(obj)
+    content = clone(obj)
     content.pop("status", None)
     for key in _SERVERS_OWN:
         content["metadata"].pop(key, None)

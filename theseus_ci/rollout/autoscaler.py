@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.release import load_release
 
@@ -28,7 +26,7 @@ def candidate_autoscaler(rollout: Rollout) -> Object | None:
     release = load_release(rollout.config, state)
     state.candidate_hpa_copied = release.hpa is None
     if release.hpa is not None:
-        own = copy.deepcopy(release.hpa)
+        own = clone(release.hpa)
         own["metadata"]["namespace"] = state.namespace
         return own
     if state.previous is None or state.previous.hpa is None:
@@ -47,7 +45,7 @@ def candidate_autoscaler(rollout: Rollout) -> Object | None:
 
 def portable(obj: Object) -> Object:
     """A copy that can be applied again: without what the server or a rollout has written."""
-    made = copy.deepcopy(obj)
+    made = clone(obj)
     made.pop("status", None)
     metadata = made["metadata"]
     for key in _OF_THE_SERVER:

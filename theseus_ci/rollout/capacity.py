@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-
 from theseus_ci.errors import WorldChanged
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 from theseus_ci.quantities import counted
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.editor import ref_of
@@ -45,7 +43,7 @@ def raise_candidate(rollout: Rollout, replicas: int) -> None:
     state, candidate = rollout.state, rollout.state.candidate
 
     def autoscaler_minimum(hpa: Object) -> Object:
-        wanted = copy.deepcopy(hpa)
+        wanted = clone(hpa)
         ref, spec = ref_of(hpa), wanted["spec"]
         follow_candidate_bounds(rollout, ref, hpa)
         for field in (LOW, HIGH):
@@ -55,7 +53,7 @@ def raise_candidate(rollout: Rollout, replicas: int) -> None:
         return wanted
 
     def at_least(deployment: Object) -> Object:
-        wanted = copy.deepcopy(deployment)
+        wanted = clone(deployment)
         wanted["spec"]["replicas"] = max(int(deployment["spec"].get("replicas", 1)), replicas)
         return wanted
 
@@ -106,7 +104,7 @@ def restore_previous(rollout: Rollout) -> int:
 
     def replicas(found: Object) -> Object:
         users = follow_previous_replicas(rollout, deployment, found).replicas
-        wanted = copy.deepcopy(found)
+        wanted = clone(found)
         scaled_up = max(int(found["spec"].get("replicas", 1)), users)
         wanted["spec"]["replicas"] = scaled_up if previous.hpa is not None else users
         return wanted
@@ -132,7 +130,7 @@ def _previous(rollout: Rollout) -> tuple[Version, Before]:
 
 
 def _with_bounds(hpa: Object, before: Before) -> Object:
-    wanted = copy.deepcopy(hpa)
+    wanted = clone(hpa)
     wanted["spec"]["minReplicas"] = before.hpa_min
     wanted["spec"]["maxReplicas"] = before.hpa_max
     return wanted

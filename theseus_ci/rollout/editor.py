@@ -7,7 +7,6 @@ read's resourceVersion. A conflict starts again from the read.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 
@@ -22,7 +21,7 @@ from theseus_ci.errors import (
     TheseusError,
     WorldChanged,
 )
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 from theseus_ci.ports import Clock, Cluster
 from theseus_ci.rollout import stamp
 from theseus_ci.rollout.state import JournalEntry, Ref, State
@@ -98,7 +97,7 @@ class Editor:
                 return existing, False
             if found is not None and found.rollout == self._state.rollout:
                 self._check_stamp(ref, existing)  # of a process before this one: make it ours
-                return self._write(ref, existing, copy.deepcopy, act), False
+                return self._write(ref, existing, clone, act), False
             raise WorldChanged(
                 f"{ref} exists and was not made by this rollout",
                 remedy="remove or rename it, then run the command again",
@@ -144,7 +143,7 @@ class Editor:
             self._remember(ref)
             self._journaled(
                 f"stamp {ref} with generation {self._state.generation}",
-                partial(self._replace, ref, obj, copy.deepcopy, adopt=True),
+                partial(self._replace, ref, obj, clone, adopt=True),
             )
 
     def _write(self, ref: Ref, obj: Object, change: Change, act: str) -> Object:

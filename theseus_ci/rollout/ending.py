@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 
 from theseus_ci.errors import CannotKnow
@@ -10,7 +9,7 @@ from theseus_ci.mesh.created import unmark_created
 from theseus_ci.mesh.destination_rule import restore_destination_rule
 from theseus_ci.mesh.routing import Side
 from theseus_ci.mesh.virtual_service import Carries, restore_virtual_service
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 from theseus_ci.quantities import counted
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.readiness import await_gone, selector_text
@@ -71,7 +70,7 @@ def restore_routes(rollout: Rollout, carries: Carries, final: Side | None, secre
             continue
 
         def restored(found: Object) -> Object:
-            wanted = copy.deepcopy(found)
+            wanted = clone(found)
             if stays:
                 unmark_created(wanted, host)
             return restore_virtual_service(wanted, host, carries, final) or found
@@ -110,7 +109,7 @@ def restore_rule(rollout: Rollout, carries: Carries) -> None:
 def unstamp_all(rollout: Rollout, refs: Iterable[Ref]) -> None:
     """Take the stamp off objects that stay."""
     for ref in refs:
-        rollout.editor.unstamp(ref, copy.deepcopy, f"take our stamp off {ref}")
+        rollout.editor.unstamp(ref, clone, f"take our stamp off {ref}")
 
 
 def close(rollout: Rollout, phase: str) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-import copy
 import hashlib
 from typing import Any
 
 from theseus_ci.config.workers import Load
 from theseus_ci.errors import ConfigError
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 from theseus_ci.rollout.stamp import DOMAIN
 from theseus_ci.workers.order import AUTHORITY_FILE, FOLDER, ORDER_FILE, Order, encode
 
@@ -56,7 +55,7 @@ def job(namespace: str, service: str, load: Load) -> Object:
 
 def resumed(found: Object, seconds: float) -> Object:
     """The Job allowed to run until LEASH_SECONDS after now, which is `seconds` after its start."""
-    wanted = copy.deepcopy(found)
+    wanted = clone(found)
     wanted["spec"]["suspend"] = False
     wanted["spec"]["activeDeadlineSeconds"] = int(seconds) + LEASH_SECONDS
     return wanted
@@ -139,7 +138,7 @@ def _template(name: str, load: Load) -> Object:
 def _laid_over(base: Any, patch: Any) -> Any:
     """A JSON merge patch (RFC 7396)."""
     if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
+        return clone(patch)
     merged = dict(base) if isinstance(base, dict) else {}
     for key, value in patch.items():
         if value is None:

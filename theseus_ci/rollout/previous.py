@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 from theseus_ci.quantities import counted
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.users import HIGH, LOW, wrote
@@ -30,7 +28,7 @@ def pause_previous(rollout: Rollout) -> None:
         return
 
     def paused(deployment: Object) -> Object:
-        wanted = copy.deepcopy(deployment)
+        wanted = clone(deployment)
         wanted["spec"]["paused"] = True
         return wanted
 
@@ -52,7 +50,7 @@ def pin_autoscaler(rollout: Rollout) -> None:
     ref = rollout.autoscaler(state.previous.hpa)
 
     def pinned(hpa: Object) -> Object:
-        wanted = copy.deepcopy(hpa)
+        wanted = clone(hpa)
         wanted["spec"]["minReplicas"] = before.replicas
         wanted["spec"]["maxReplicas"] = before.replicas
         wrote(state, ref, LOW, before.replicas)
@@ -70,7 +68,7 @@ def pin_autoscaler(rollout: Rollout) -> None:
 def released(rollout: Rollout, deployment: Object) -> Object:
     """The previous Deployment without our pause."""
     before = rollout.state.before
-    wanted = copy.deepcopy(deployment)
+    wanted = clone(deployment)
     if before is not None and not before.paused:
         wanted["spec"].pop("paused", None)
     return wanted

@@ -6,11 +6,10 @@ own stamp. A process left over from a lost agent thus finds a newer stamp, or no
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from typing import NamedTuple
 
-from theseus_ci.model import Object
+from theseus_ci.model import Object, clone
 
 DOMAIN = "theseus-ci.io"
 _LONGEST_NAME = 63
@@ -40,7 +39,7 @@ def read(obj: Object, service: str) -> Stamp | None:
 
 def write(obj: Object, service: str, stamp: Stamp) -> Object:
     """A copy of `obj` that bears `stamp`."""
-    stamped = copy.deepcopy(obj)
+    stamped = clone(obj)
     annotations = stamped["metadata"].get("annotations") or {}
     annotations[key(service)] = f"{stamp.rollout}/{stamp.generation}"
     stamped["metadata"]["annotations"] = annotations
@@ -49,7 +48,7 @@ def write(obj: Object, service: str, stamp: Stamp) -> Object:
 
 def remove(obj: Object, service: str) -> Object:
     """A copy of `obj` without the stamp, and without an annotations map that only held it."""
-    cleaned = copy.deepcopy(obj)
+    cleaned = clone(obj)
     annotations = cleaned["metadata"].get("annotations") or {}
     if annotations.pop(key(service), None) is not None and not annotations:
         del cleaned["metadata"]["annotations"]

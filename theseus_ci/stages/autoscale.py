@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import copy
 
-from theseus_ci.model import Object, Outcome
+from theseus_ci.model import Object, Outcome, clone
 from theseus_ci.rollout.autoscaler import candidate_autoscaler
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.editor import ref_of
@@ -33,7 +32,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
 def create_autoscaler(rollout: Rollout, wanted: Object) -> None:
     """Create it with a minimum that keeps the pods which the candidate's traffic needs now."""
     state = rollout.state
-    made = copy.deepcopy(wanted)
+    made = clone(wanted)
     spec = made["spec"]
     state.candidate_hpa_min = int(spec.get("minReplicas", 1))
     state.candidate_hpa_max = int(spec["maxReplicas"])

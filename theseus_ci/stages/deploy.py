@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import copy
 
-from theseus_ci.model import Object, Outcome
+from theseus_ci.model import Object, Outcome, clone
 from theseus_ci.quantities import counted
 from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate
@@ -20,7 +19,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     release = load_release(rollout.config, state)
     for companion in release.companions:
         _create_companion(rollout, companion)
-    deployment = copy.deepcopy(release.deployment)
+    deployment = clone(release.deployment)
     deployment["metadata"]["namespace"] = state.namespace
     deployment["spec"]["replicas"] = 0
     _create(rollout, deployment, "with no replicas yet")
@@ -42,7 +41,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
 
 def _create_companion(rollout: Rollout, companion: Object) -> None:
     """Create it if it is absent; begin has compared those that exist."""
-    wanted = copy.deepcopy(companion)
+    wanted = clone(companion)
     wanted["metadata"].setdefault("namespace", rollout.state.namespace)
     ref = ref_of(wanted)
     if ref in rollout.state.created or rollout.editor.read(ref) is None:

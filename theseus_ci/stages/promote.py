@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import copy
 
 from theseus_ci.errors import UsageError
 from theseus_ci.mesh.destination_rule import adopt_candidate
 from theseus_ci.mesh.promotion import final_side, references
 from theseus_ci.mesh.routing import Side
-from theseus_ci.model import Object, Outcome
+from theseus_ci.model import Object, Outcome, clone
 from theseus_ci.rollout import load_job
 from theseus_ci.rollout.autoscaler import candidate_autoscaler
 from theseus_ci.rollout.context import Rollout
@@ -129,7 +128,7 @@ def _settle_autoscaler(rollout: Rollout) -> None:
 
     def own_bounds(hpa: Object) -> Object:
         follow_candidate_bounds(rollout, ref, hpa)
-        wanted = copy.deepcopy(hpa)
+        wanted = clone(hpa)
         wanted["spec"]["minReplicas"] = state.candidate_hpa_min or 1
         wanted["spec"]["maxReplicas"] = state.candidate_hpa_max or wanted["spec"]["maxReplicas"]
         return wanted

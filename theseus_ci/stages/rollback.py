@@ -7,11 +7,10 @@ part looks first, and a part that is done already changes nothing.
 from __future__ import annotations
 
 import argparse
-import copy
 
 from theseus_ci.errors import CannotKnow, MeshUnobserved
 from theseus_ci.mesh.undo import read_layers
-from theseus_ci.model import Object, Outcome
+from theseus_ci.model import Object, Outcome, clone
 from theseus_ci.rollout import load_job
 from theseus_ci.rollout.capacity import await_version, restore_previous
 from theseus_ci.rollout.context import Rollout
@@ -142,4 +141,4 @@ def _release_previous(rollout: Rollout) -> None:
 
 
 def _as_before(rollout: Rollout, deployment: Object) -> Object:
-    return released(rollout, copy.deepcopy(deployment))
+    return released(rollout, clone(deployment))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import copy
 
 from theseus_ci.errors import UsageError
-from theseus_ci.model import Object, Outcome
+from theseus_ci.model import Object, Outcome, clone
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.state import Ref
 from theseus_ci.rollout.users import (
@@ -56,7 +55,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
 def _lowered(rollout: Rollout, ref: Ref, hpa: Object) -> Object:
     """Lower its minimum; where it is pinned (overlapping selectors), its maximum too."""
     follow_previous_bounds(rollout, ref, hpa)
-    lowered = copy.deepcopy(hpa)
+    lowered = clone(hpa)
     for field in (LOW, HIGH) if rollout.state.overlapping else (LOW,):
         wrote(rollout.state, ref, field, REMAINING)
         lowered["spec"][field] = REMAINING
@@ -65,7 +64,7 @@ def _lowered(rollout: Rollout, ref: Ref, hpa: Object) -> Object:
 
 def _scaled(rollout: Rollout, ref: Ref, deployment: Object) -> Object:
     follow_previous_replicas(rollout, ref, deployment)
-    scaled = copy.deepcopy(deployment)
+    scaled = clone(deployment)
     replicas = min(REMAINING, int(deployment["spec"].get("replicas", 1)))
     wrote(rollout.state, ref, REPLICAS, replicas)
     scaled["spec"]["replicas"] = replicas
