@@ -10,15 +10,25 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import shutil
 import sys
-import traceback
-from typing import NoReturn, Protocol
 
 from theseus_ci import __version__
-from theseus_ci.arguments import of_command
-from theseus_ci.arguments.catalogue import COMMANDS, STAGES
+from theseus_ci.arguments import listing, of_command
 from theseus_ci.errors import EXIT_CANNOT_KNOW, EXIT_USAGE, TheseusError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # importing typing takes as long as everything of ours here
+    from typing import NoReturn, Protocol
+
+    class Command(Protocol):
+        """A module that runs a command."""
+
+        def run(self, args: argparse.Namespace) -> int: ...
+
+
+PROGRAM = "theseus-ci"
+WIDEST = 100  # columns
 EPILOG = """\
 exit codes: 0 done or passed; 1 the release was judged bad; 2 usage or configuration; 3 could not
 know or could not act; 128+n stopped by signal n. Every failure ends with where production traffic
@@ -44,12 +54,6 @@ class Parser(argparse.ArgumentParser):
         )
 
 
-class Command(Protocol):
-    """A module that runs a command."""
-
-    def run(self, args: argparse.Namespace) -> int: ...
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
@@ -69,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_CANNOT_KNOW
     except Exception:  # noqa: BLE001 (the one place: the traceback is kept, the code is ours)
+        import traceback  # noqa: PLC0415 - takes as long to import as all of --help
+
         traceback.print_exc()
         print(
             f"theseus-ci {args.command}: an error nobody foresaw; please report the lines above",
@@ -78,25 +84,27 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
-    """The parser, complete only for the command that `arguments` name."""
+    """The parser; of the commands it knows the one that `arguments` name."""
+    columns = min(shutil.get_terminal_size().columns, WIDEST)
     parser = Parser(
-        prog="theseus-ci",
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [-h] [--version] COMMAND ...",
         description="Zero-downtime releases for Kubernetes and Istio.",
-        epilog=EPILOG,
+        epilog=f"{listing.listing(columns)}\n\n{EPILOG}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"theseus-ci {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(prog=PROGRAM, dest="command", help=argparse.SUPPRESS)
     chosen = next((word for word in arguments if not word.startswith("-")), "")
-    for name, summary in {**STAGES, **COMMANDS}.items():
-        sub = commands.add_parser(
-            name,
-            help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
+    if listing.known(chosen):
+        command = commands.add_parser(
+            chosen,
+            description=listing.summary(chosen),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if name == chosen:
-            of_command.configure(sub, name)
+        of_command.configure(command, chosen)
+    elif chosen:
+        parser.error(listing.unknown(chosen))
     return parser
 
 

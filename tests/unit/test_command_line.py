@@ -1,0 +1,63 @@
+"""What the program says of itself, and of a command that it does not have."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from theseus_ci.arguments.catalogue import COMMANDS, STAGES
+
+THESEUS = Path(sys.executable).with_name("theseus-ci")
+
+
+def theseus(*arguments: str, columns: int = 80) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [THESEUS, *arguments],
+        env={**os.environ, "COLUMNS": str(columns)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("columns", [40, 80, 100, 400])
+def test_help_tells_every_command_whatever_the_terminals_width(columns: int) -> None:
+    shown = theseus("--help", columns=columns).stdout
+    listed = shown[shown.index("a release, step by step:") : shown.index("exit codes:")]
+    assert max(map(len, listed.splitlines())) <= max(47, min(columns, 100))
+    steps = [f"{name} {summary}" for name, summary in STAGES.items()]
+    others = [f"{name} {summary}" for name, summary in COMMANDS.items()]
+    wanted = ["a release, step by step:", *steps, "around it:", *others]
+    assert listed.split() == " ".join(wanted).split()
+
+
+def test_without_a_command_the_help_is_shown_and_it_is_a_mistake() -> None:
+    done = theseus()
+    assert (done.returncode, done.stdout) == (2, theseus("--help").stdout)
+    assert done.stdout.startswith("usage: theseus-ci [-h] [--version] COMMAND ...\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["deplyo"], "there is no command 'deplyo'; did you mean deploy?"),
+        (["rolback", "--help"], "there is no command 'rolback'; did you mean rollback?"),
+        (["xyz"], "there is no command 'xyz'"),
+        (["--frobnicate"], "unrecognized arguments: --frobnicate"),
+        (["--", "xyz"], "there is no command 'xyz'"),
+        (["status", "now"], "unrecognized arguments: now"),
+    ],
+)
+def test_a_mistake_is_told_with_what_to_do_next(arguments: list[str], said: str) -> None:
+    done = theseus(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    usage, mistake, traffic, following = done.stderr.splitlines()
+    assert usage.startswith("usage: theseus-ci ")
+    assert mistake.endswith(said)
+    assert traffic == "production traffic: as before, this command has touched nothing"
+    assert following.startswith("next: theseus-ci")
