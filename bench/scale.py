@@ -16,6 +16,7 @@ import contextlib
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,6 +86,13 @@ def _surround(here: Place, others: int) -> None:
         if name not in there:
             made = app.deployment(name, "v1", replicas=0, labels={"app": name, "version": "v1"})
             here.api.create("Deployment", here.namespace, made)
+    while not all(map(_settled, here.api.list("Deployment", here.namespace))):
+        time.sleep(0.5)  # controllers that still see to the others would delay the release
+
+
+def _settled(deployment: Object) -> bool:
+    observed = (deployment.get("status") or {}).get("observedGeneration", 0)
+    return bool(observed >= deployment["metadata"]["generation"])
 
 
 def _release(here: Place, proxy: Proxy, routes: int) -> dict[str, Spent]:
