@@ -75,6 +75,7 @@ def _place(control_plane: str) -> Iterator[tuple[Place, Proxy]]:
             place(sandbox, api, folder) as here,
             Proxy(sandbox.kubeconfig, folder) as proxy,
         ):
+            here.loads_anew = True
             yield here, proxy
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import requests
 import yaml
 
-from tests.e2e import app
+from tests.e2e import app, forked
 from tests.e2e.api import Api, Object
 from theseus_ci.demo.traffic import Request, read_requests
 from theseus_ci.sandbox.cluster import Sandbox
@@ -83,7 +83,12 @@ class Running:
 
 
 class World:
-    """One namespace, one folder that holds theseus.yaml, and commands run in it."""
+    """One namespace, one folder that holds theseus.yaml, and commands run in it.
+
+    `loads_anew`: every command starts from the shell, as in a pipeline; for who takes its time.
+    """
+
+    loads_anew = False
 
     def __init__(self, sandbox: Sandbox, api: Api, namespace: str, folder: Path) -> None:
         self.sandbox = sandbox
@@ -213,21 +218,16 @@ class World:
         stdin: str = "",
     ) -> Done:
         """Run a command to its end; `code` None allows any exit code."""
-        try:
-            ended = subprocess.run(
-                [COMMAND, *arguments],
-                cwd=folder or self.folder,
-                env=self._environment(kubeconfig, env),
-                input=stdin,
-                capture_output=True,
-                text=True,
-                timeout=COMMAND_SECONDS,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            said = [part.decode() for part in (error.stdout, error.stderr) if part]
-            raise AssertionError(f"{arguments} did not end; it said:\n{''.join(said)}") from None
-        done = Done(ended.returncode, ended.stdout, ended.stderr)
+        run = forked.from_shell if self.loads_anew else forked.run
+        ended = run(
+            arguments,
+            folder=folder or self.folder,
+            environment=self._environment(kubeconfig, env),
+            stdin=stdin,
+            seconds=COMMAND_SECONDS,
+        )
+        assert ended.code is not None, f"{arguments} did not end; it said:\n{ended.out}{ended.err}"
+        done = Done(ended.code, ended.out, ended.err)
         assert code is None or done.code == code, f"exit {done.code}\n{done.text}"
         assert "Traceback" not in done.text, done.text
         return done

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from tests.e2e import app
 from tests.e2e.accounts import account, all_rights, kubeconfig
-from tests.e2e.forked import Forked, forked
 from tests.e2e.world import World
 from tests.tier.rights import Command, code_of, first_uses, furnish
 from tests.tier.servers import REAL
@@ -30,22 +29,20 @@ TESTED = tuple(role for role in ROLES if role is not LOAD_WORKERS)
 RULE = re.compile(r"- apiGroups: \[(.*)\]\s+resources: \[(.*)\]\s+verbs: \[(.*)\]")
 
 
-def test_every_right_is_needed_and_they_are_enough(world: World, tmp_path: Path) -> None:
+def test_every_right_is_needed_and_they_are_enough(world: World) -> None:
     furnish(world)
     everything = _account_of_the_file(world)
     rights = [replace(one, why="") for one in all_rights(world, TESTED)]
     lacking = {one: _account_without(world, one, rights) for one in rights}
     uses = first_uses(world.namespace)
     assert sorted(str(one) for _, first in uses for one in first) == sorted(map(str, rights))
-    with forked(tmp_path) as commands:
-        for command, first in uses:
-            if command[0] == "delete":
-                rule = app.destination_rule({"v0": {"version": "v0"}, "v2": {"version": "v2"}})
-                world.apply(app.deployment("web-v0", "v0", replicas=0), rule)
-            for one in first:
-                _must_fail(commands, world, command, one, lacking[one])
-            done = commands.run(*command, folder=world.folder, kubeconfig=everything)
-            assert done.code == code_of(command), (command, done.text)
+    for command, first in uses:
+        if command[0] == "delete":
+            rule = app.destination_rule({"v0": {"version": "v0"}, "v2": {"version": "v2"}})
+            world.apply(app.deployment("web-v0", "v0", replicas=0), rule)
+        for one in first:
+            _must_fail(world, command, one, lacking[one])
+        world.theseus(*command, kubeconfig=everything, code=code_of(command))
     assert sorted(name for name in world.dump() if name.startswith("Deployment")) == [
         "Deployment web-v2"
     ]
@@ -74,8 +71,8 @@ def _account_without(world: World, one: Right, rights: list[Right]) -> Path:
     return account(world, [other for other in rights if other not in missing]).kubeconfig
 
 
-def _must_fail(commands: Forked, world: World, command: Command, one: Right, config: Path) -> None:
-    done = commands.run(*command, folder=world.folder, kubeconfig=config)
+def _must_fail(world: World, command: Command, one: Right, config: Path) -> None:
+    done = world.theseus(*command, kubeconfig=config, code=None)
     assert done.code == 3, f"{command} without {one}: exit {done.code}\n{done.text}"
     found = RULE.search(done.text)
     assert found, f"{command} without {one}: {done.text}"
