@@ -17,7 +17,7 @@ from theseus_ci import judge
 from theseus_ci.config.driver import Driver
 from theseus_ci.config.performance import Performance
 from theseus_ci.errors import ConfigError, NoData
-from theseus_ci.load.drivers.driven import LoadGenerators
+from theseus_ci.load.port import LoadGenerators
 from theseus_ci.measure import Arm, Finding, LoadTarget, SlicePair
 from theseus_ci.quantities import Duration
 

@@ -19,6 +19,12 @@ SLOW_PARTS_OF_PYTHON = {"asyncio", "ssl", "http.client", "subprocess", "logging"
 SLOW_PARTS_FOR_A_REPORT = SLOW_PARTS_OF_PYTHON - {"inspect"}  # of which typing makes use
 if sys.version_info < (3, 11):
     SLOW_PARTS_FOR_A_REPORT -= {"subprocess"}  # msgspec takes uuid, and that all of platform
+NOBODY_THERE = """\
+{apiVersion: v1, kind: Config, current-context: c,
+ clusters: [{name: c, cluster: {server: "http://127.0.0.1:9"}}],
+ users: [{name: c, user: {}}],
+ contexts: [{name: c, context: {cluster: c, user: c}}]}
+"""
 PROGRAM = """\
 import sys
 before = set(sys.modules)
@@ -70,3 +76,15 @@ def test_a_report_needs_neither_cluster_nor_mesh(tmp_path: Path) -> None:
     assert of_others(modules) <= {"msgspec", "typing_extensions"}  # which msgspec takes if it can
     assert not modules & SLOW_PARTS_FOR_A_REPORT
     assert not [name for name in modules if name.startswith("theseus_ci.mesh")]
+
+
+def test_a_command_that_sends_no_load_brings_neither_event_loop_nor_sh(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "theseus-state.json").write_bytes(encode(rollouts.too_slow()))
+    (tmp_path / "kubeconfig").write_text(NOBODY_THERE)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    _, code, modules = imported(tmp_path, "status")
+    assert code == "3"
+    assert "kubernetes.dynamic" in modules
+    assert not modules & {"asyncio", "uvloop", "httptools", "sh"}

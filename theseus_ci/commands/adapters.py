@@ -18,7 +18,7 @@ from theseus_ci.kube.cluster import KubernetesCluster
 from theseus_ci.kube.connect import Connection, connect
 from theseus_ci.kube.logs import PodLogs
 from theseus_ci.kube.server import KubernetesServer
-from theseus_ci.load.drivers.driven import LoadGenerators
+from theseus_ci.load.port import LoadGenerators
 from theseus_ci.rollout.context import World
 
 __all__ = ["Connection", "KubernetesCluster", "KubernetesServer", "connect", "world"]

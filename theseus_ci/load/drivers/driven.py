@@ -20,35 +20,12 @@ from theseus_ci.load.drivers.answers import Answers
 from theseus_ci.load.drivers.process import Tool
 from theseus_ci.load.drivers.relay import Relay
 from theseus_ci.load.drivers.relays import relays
-from theseus_ci.load.generator import HttpLoadGenerator, new_loop
+from theseus_ci.load.generator import new_loop
 from theseus_ci.measure import SLICE, LoadTarget, SlicePair, Version
 
 _POLL = 0.05  # seconds between two looks whether the tools have ended
 _TOOLS: dict[str, ModuleType] = {"k6": k6, "wrk": wrk, "hey": hey}
 _ELSEWHERE = 0.02  # share of a tool's requests that may be under way when it ends
-
-
-class LoadGenerators:
-    """Adapter of `measure.LoadGenerator`: the built-in one, or the tool that is configured."""
-
-    def __init__(self) -> None:
-        self._own = HttpLoadGenerator()
-
-    def pairs(
-        self,
-        target: LoadTarget,
-        performance: Performance,
-        *,
-        seed: int,
-        stopped: Callable[[], bool],
-        slice_size: int = 0,
-    ) -> Iterator[SlicePair]:
-        """See `measure.LoadGenerator`."""
-        if performance.driver is not None:
-            return driven(target, performance, performance.driver, stopped)
-        return self._own.pairs(
-            target, performance, seed=seed, stopped=stopped, slice_size=slice_size
-        )
 
 
 class _Run(msgspec.Struct, frozen=True):
