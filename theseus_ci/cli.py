@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import shutil
 import sys
 
 from theseus_ci import __version__
@@ -85,17 +84,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     """The parser; of the commands it knows the one that `arguments` name."""
-    columns = min(shutil.get_terminal_size().columns, WIDEST)
+    chosen = next((word for word in arguments if not word.startswith("-")), "")
+    of_all = arguments[:1] != [chosen]  # --help before a command is about all of them
     parser = Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} [-h] [--version] COMMAND ...",
         description="Zero-downtime releases for Kubernetes and Istio.",
-        epilog=f"{listing.listing(columns)}\n\n{EPILOG}",
+        epilog=_all_commands() if of_all else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"theseus-ci {__version__}")
     commands = parser.add_subparsers(prog=PROGRAM, dest="command", help=argparse.SUPPRESS)
-    chosen = next((word for word in arguments if not word.startswith("-")), "")
     if listing.known(chosen):
         command = commands.add_parser(
             chosen,
@@ -106,6 +105,13 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     elif chosen:
         parser.error(listing.unknown(chosen))
     return parser
+
+
+def _all_commands() -> str:
+    import shutil  # noqa: PLC0415 - argparse needs it for help too, and commands need neither
+
+    columns = min(shutil.get_terminal_size().columns, WIDEST)
+    return f"{listing.listing(columns)}\n\n{EPILOG}"
 
 
 def load(command: str) -> Command:
