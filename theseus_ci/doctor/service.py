@@ -78,7 +78,7 @@ def _scales(hpa: Object) -> Finding:
     """What the previous version's autoscaler says of itself where there are metrics."""
     name, why = hpa["metadata"]["name"], idle_because(hpa)
     if not why:
-        return fine("autoscaling", f"the cluster serves metrics, and nothing stops autoscaler {name}")
+        return fine("autoscaling", f"the cluster serves metrics; nothing stops autoscaler {name}")
     return warning(
         "autoscaling",
         f"autoscaler {name} scales nothing now: {why}; await-scale-down may wait for it in vain",
