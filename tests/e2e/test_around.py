@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -131,6 +132,28 @@ def test_delete_takes_only_a_version_without_traffic(steady: World) -> None:
     assert after == before
     [subset] = steady.get("DestinationRule", "web")["spec"]["subsets"]
     assert subset["name"] == "v1"
+
+
+def test_several_kubeconfigs_are_read_as_kubectl_reads_them(steady: World) -> None:
+    content = yaml.safe_load(steady.sandbox.kubeconfig.read_text())
+    current = content.pop("current-context")
+    elsewhere = {"name": "elsewhere", "cluster": {"server": "http://127.0.0.1:9"}}
+    theirs = {"name": "theirs", "context": {"cluster": "elsewhere", "user": "nobody"}}
+    first = {"apiVersion": "v1", "kind": "Config", "clusters": [elsewhere], "contexts": [theirs]}
+    paths = [
+        steady.write("first", {**first, "users": [{"name": "nobody", "user": {}}]}),
+        steady.folder / "absent",
+        steady.write("second", content),
+        steady.write("third", {"apiVersion": "v1", "kind": "Config", "current-context": current}),
+    ]
+    several = {"KUBECONFIG": os.pathsep.join(map(str, paths))}
+    assert "rollout" in steady.theseus("begin", env=several).out
+    steady.theseus("base-route", env=several)
+    steady.theseus("rollback", "--context", current, env=several)
+    done = steady.theseus("begin", "--context", "nowhere", env=several, code=2)
+    assert "nowhere" in done.err
+    only = {"KUBECONFIG": f"{paths[0]}{os.pathsep}{paths[2]}"}
+    assert "current-context" in steady.theseus("begin", env=only, code=2).err
 
 
 def _kubectl(world: World, *arguments: str) -> str:
