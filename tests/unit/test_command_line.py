@@ -61,3 +61,28 @@ def test_a_mistake_is_told_with_what_to_do_next(arguments: list[str], said: str)
     assert mistake.endswith(said)
     assert traffic == "production traffic: as before, this command has touched nothing"
     assert following.startswith("next: theseus-ci")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x00\xff\xfe",
+        b"contexts: [a",
+        b"only text",
+        b"[1, 2]",
+        b"",
+        b"{current-context: a, contexts: [{name: a, context: {cluster: c}}], clusters: 5}",
+    ],
+)
+def test_a_kubeconfig_that_is_none_is_a_mistake_too(content: bytes, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_bytes(content)
+    config = tmp_path / "theseus.yaml"
+    config.write_text("service: web\nmanifest: m.yaml\n")
+    arguments = ("status", "--config", str(config), "--kubeconfig", str(kubeconfig))
+    done = theseus(*arguments, "--state", str(tmp_path / "state.json"))
+    assert done.returncode == 2, done.stderr
+    assert f"{kubeconfig}: no usable kubeconfig: " in done.stderr
+    *_, traffic, following = done.stderr.splitlines()
+    assert traffic == "production traffic: as before, this command has touched nothing"
+    assert following.startswith("next: ")

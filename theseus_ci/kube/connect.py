@@ -16,6 +16,14 @@ from theseus_ci.errors import ConfigError
 from theseus_ci.model import PodNetwork
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the client's is six times slower
+_UNUSABLE = (
+    ConfigException,
+    OSError,
+    yaml.YAMLError,
+    ValueError,  # no text at all
+    TypeError,
+    AttributeError,
+)
 POD_NETWORK_EXTENSION = "theseus-ci.io/pod-network"
 
 
@@ -59,7 +67,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Connec
     try:
         config.load_kube_config(config_file=where, context=context, client_configuration=settings)
         entries = _merged(paths)
-    except (ConfigException, OSError, yaml.YAMLError, TypeError, AttributeError) as error:
+    except _UNUSABLE as error:
         raise ConfigError(
             f"no usable kubeconfig: {error}",
             where=where,
