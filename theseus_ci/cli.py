@@ -8,11 +8,10 @@ imported when it is about to run.
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import sys
 
-from theseus_ci import __version__
+from theseus_ci import __version__, importing
 from theseus_ci.arguments import listing, of_command
 from theseus_ci.errors import EXIT_CANNOT_KNOW, EXIT_USAGE, TheseusError
 
@@ -121,7 +120,7 @@ def load(command: str) -> Command:
         name = "theseus_ci.commands.step"
     elif command == "sandbox":
         name = "theseus_ci.sandbox.commands"
-    module: Command = importlib.import_module(name)
+    module: Command = importing.load(name)  # type: ignore[assignment]
     return module
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import importlib
 import os
 import socket
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from theseus_ci import importing
 from theseus_ci.arguments import options
 from theseus_ci.clock import SystemClock
 from theseus_ci.config.load import config_from_dict, load_config
@@ -245,7 +245,7 @@ class Session:
 
 
 def _adapters() -> ModuleType:
-    return importlib.import_module("theseus_ci.commands.adapters")
+    return importing.load("theseus_ci.commands.adapters")
 
 
 def holder() -> str:

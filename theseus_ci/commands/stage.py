@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 
+from theseus_ci import importing
 from theseus_ci.arguments.of_command import add_step_options
 from theseus_ci.plan import Step
 from theseus_ci.runner import Stage
@@ -12,7 +12,7 @@ from theseus_ci.runner import Stage
 
 def load_stage(name: str) -> Stage:
     """The stage's module."""
-    module: Stage = importlib.import_module(f"theseus_ci.stages.{name.replace('-', '_')}")  # type: ignore[assignment]
+    module: Stage = importing.load(f"theseus_ci.stages.{name.replace('-', '_')}")  # type: ignore[assignment]
     return module
 
 
