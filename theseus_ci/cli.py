@@ -17,7 +17,7 @@ from theseus_ci.errors import EXIT_CANNOT_KNOW, EXIT_USAGE, TheseusError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing takes as long as everything of ours here
-    from typing import NoReturn, Protocol
+    from typing import Any, NoReturn, Protocol
 
     class Command(Protocol):
         """A module that runs a command."""
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # importing typing takes as long as everything of ours here
 
 PROGRAM = "theseus-ci"
 WIDEST = 100  # columns
+USUAL = 80  # columns, where nobody tells
 EPILOG = """\
 exit codes: 0 done or passed; 1 the release was judged bad; 2 usage or configuration; 3 could not
 know or could not act; 128+n stopped by signal n. Every failure ends with where production traffic
@@ -39,8 +40,18 @@ example:
   theseus-ci run"""
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """argparse's, which makes one for options too, and finds out by itself how wide it may be."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, whose errors end as every failure of this program does."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": Help, **options})
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -90,16 +101,11 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         usage=f"{PROGRAM} [-h] [--version] COMMAND ...",
         description="Zero-downtime releases for Kubernetes and Istio.",
         epilog=_all_commands() if of_all else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"theseus-ci {__version__}")
     commands = parser.add_subparsers(prog=PROGRAM, dest="command", help=argparse.SUPPRESS)
     if listing.known(chosen):
-        command = commands.add_parser(
-            chosen,
-            description=listing.summary(chosen),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        command = commands.add_parser(chosen, description=listing.summary(chosen))
         of_command.configure(command, chosen)
     elif chosen:
         parser.error(listing.unknown(chosen))
@@ -107,10 +113,18 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
 
 
 def _all_commands() -> str:
-    import shutil  # noqa: PLC0415 - argparse needs it for help too, and commands need neither
+    return f"{listing.listing(min(_columns(), WIDEST))}\n\n{EPILOG}"
 
-    columns = min(shutil.get_terminal_size().columns, WIDEST)
-    return f"{listing.listing(columns)}\n\n{EPILOG}"
+
+def _columns() -> int:
+    """As shutil.get_terminal_size has it, whose module takes longer to import than argparse's."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given):
+        return int(given)
+    try:
+        return os.get_terminal_size().columns or USUAL
+    except OSError:  # closed, or no terminal
+        return USUAL
 
 
 def load(command: str) -> Command:
@@ -120,7 +134,7 @@ def load(command: str) -> Command:
         name = "theseus_ci.commands.step"
     elif command == "sandbox":
         name = "theseus_ci.sandbox.commands"
-    module: Command = importing.load(name)  # type: ignore[assignment]
+    module: Command = importing.load(name)
     return module
 
 

@@ -45,10 +45,7 @@ def _action(
     actions: argparse._SubParsersAction[argparse.ArgumentParser], name: str, summary: str
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        name, help=summary, description=summary[0].upper() + summary[1:] + "."
     )
     parser.add_argument("job", metavar="JOB", help="its full name, as team/reviews, or its URL")
     group = parser.add_argument_group("server")
