@@ -10,13 +10,15 @@ from array import array
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
-from theseus_ci.config.performance import Performance
 from theseus_ci.errors import StateError
 from theseus_ci.model import Verdict
+
+if TYPE_CHECKING:  # a report shows what was measured, and reads no configuration
+    from theseus_ci.config.performance import Performance
 
 Version = Literal["previous", "candidate"]
 QUANTILES: dict[str, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}

@@ -1,4 +1,4 @@
-"""Durations and percentages as people write them: `500ms`, `1m30s`, `15%`."""
+"""Durations, percentages and changes as people write them: `500ms`, `1m30s`, `15%`, `+23 %`."""
 
 from __future__ import annotations
 
@@ -56,6 +56,13 @@ class Percentage(float):
         return f"{float(self) * 100:g}%"
 
     __repr__ = __str__
+
+
+def change(ratio: float) -> str:
+    """1.23 as `+23 %`; beyond a factor of three as `12 times`."""
+    if ratio >= 3:
+        return f"{ratio:.3g} times"
+    return f"{(ratio - 1) * 100:+.{0 if abs(ratio - 1) >= 0.0995 else 1}f} %"
 
 
 def counted(number: int, thing: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from theseus_ci.judge.wording import change
 from theseus_ci.measure import Finding, Judgement, LatencyEffect, Measurement
 from theseus_ci.model import Verdict
+from theseus_ci.quantities import change
 from theseus_ci.report.figures import latency
 from theseus_ci.report.page_model import LatencyRun, QuantileRow, Series
 from theseus_ci.rollout.state import State

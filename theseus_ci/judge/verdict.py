@@ -10,7 +10,7 @@ from theseus_ci.judge.anchor import compare_with_anchor
 from theseus_ci.judge.errors import ErrorJudge
 from theseus_ci.judge.latency import FINEST, LAST_PAIRS, PASS_PAIRS, LatencyJudge, Look
 from theseus_ci.judge.summary import summarise, summarise_load
-from theseus_ci.judge.wording import change, ratio_sentence
+from theseus_ci.judge.wording import ratio_sentence
 from theseus_ci.measure import (
     A_PERSON_DECIDES,
     LOOKS,
@@ -24,6 +24,7 @@ from theseus_ci.measure import (
     SlicePair,
 )
 from theseus_ci.model import Verdict
+from theseus_ci.quantities import change
 
 LEAST = 200  # judged latencies of each version below which nothing is said
 

@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from theseus_ci.measure import Finding
-
-
-def change(ratio: float) -> str:
-    """1.23 as `+23 %`; beyond a factor of three as `12 times`."""
-    if ratio >= 3:
-        return f"{ratio:.3g} times"
-    return f"{(ratio - 1) * 100:+.{0 if abs(ratio - 1) >= 0.0995 else 1}f} %"
+from theseus_ci.quantities import change
 
 
 def seconds(value: float) -> str:
