@@ -11,7 +11,6 @@ from theseus_ci.errors import EXIT_DONE, CannotKnow
 from theseus_ci.report.evidence import read_evidence
 from theseus_ci.report.files import write_whole
 from theseus_ci.report.html import site
-from theseus_ci.report.markdown import markdown
 from theseus_ci.report.page_model import Page
 from theseus_ci.rollout.artefact import read_artefact
 from theseus_ci.rollout.state import State
@@ -22,6 +21,8 @@ PAGE = "index.html"
 def run(args: argparse.Namespace) -> int:
     page = _page(args)
     if args.markdown:
+        from theseus_ci.report.markdown import markdown  # noqa: PLC0415 - for --markdown alone
+
         print(markdown(page), end="")
     else:
         folder = Path(args.output) if args.output else Path(args.reports) / "html"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-from xml.etree.ElementTree import Element, TreeBuilder
 from xml.parsers import expat
 
 from theseus_ci.model import CheckResult, Verdict
@@ -16,6 +16,9 @@ DEPTH_LIMIT = 64  # elements inside one another
 CASE_LIMIT = 10_000
 TEXT_LIMIT = 20_000  # characters of a case's text
 LINE_LIMIT = 1_000  # characters of a case's name or message
+_OUTCOMES = {"error": Verdict.ERROR, "failure": Verdict.FAIL, "skipped": Verdict.SKIPPED}
+_OUTPUTS = ("system-out", "system-err")
+_READ = frozenset({"testsuite", "property", "testcase", *_OUTCOMES, *_OUTPUTS})
 
 
 def read_junit(path: Path) -> list[CheckResult]:
@@ -26,6 +29,39 @@ def read_junit(path: Path) -> list[CheckResult]:
     10 MiB, or declares a document type (the way to entities that grow without bounds).
     """
     return _results(_root(path))
+
+
+class _Element:
+    """As much of an element as counts here: of its text what stands before its first child.
+
+    To import ElementTree takes longer than to read a usual file.
+    """
+
+    __slots__ = ("attributes", "children", "pieces", "tag", "text_is_whole")
+
+    def __init__(self, tag: str, attributes: dict[str, str]) -> None:
+        self.tag = tag
+        self.attributes = attributes
+        self.children: list[_Element] = []
+        self.pieces: list[str] = []
+        self.text_is_whole = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+    def get(self, name: str) -> str:
+        return self.attributes.get(name, "")
+
+    def named(self, tag: str) -> list[_Element]:
+        return [child for child in self.children if child.tag == tag]
+
+    def all_named(self, tag: str) -> Iterator[_Element]:
+        """This one and those within it, in the file's order."""
+        if self.tag == tag:
+            yield self
+        for child in self.children:
+            yield from child.all_named(tag)
 
 
 class Run(NamedTuple):
@@ -39,17 +75,18 @@ class Run(NamedTuple):
 def read_run(path: Path) -> Run:
     """Return the file's suites as one; raises as `read_junit` does."""
     root = _root(path)
-    suites = [root] if root.tag == "testsuite" else root.findall("testsuite")
+    suites = [root] if root.tag == "testsuite" else root.named("testsuite")
     properties = {
-        entry.get("name", ""): entry.get("value", "")
+        entry.get("name"): entry.get("value")
         for suite in suites
-        for entry in suite.findall("properties/property")
+        for group in suite.named("properties")
+        for entry in group.named("property")
     }
-    timestamps = [suite.get("timestamp", "") for suite in suites]
+    timestamps = [suite.get("timestamp") for suite in suites]
     return Run(properties, next(iter(timestamps), ""), _results(root))
 
 
-def _root(path: Path) -> Element:
+def _root(path: Path) -> _Element:
     with path.open("rb") as file:
         data = file.read(SIZE_LIMIT + 1)
     if len(data) > SIZE_LIMIT:
@@ -62,8 +99,8 @@ def _root(path: Path) -> Element:
     return root
 
 
-def _results(root: Element) -> list[CheckResult]:
-    cases = list(root.iter("testcase"))
+def _results(root: _Element) -> list[CheckResult]:
+    cases = list(root.all_named("testcase"))
     if not cases:
         raise ValueError("it holds no test case")
     if len(cases) > CASE_LIMIT:
@@ -71,21 +108,24 @@ def _results(root: Element) -> list[CheckResult]:
     return [_result(case) for case in cases]
 
 
-def _parse(data: bytes) -> Element:
-    builder = TreeBuilder()
-    depth = 0
+def _parse(data: bytes) -> _Element:
+    document = _Element("", {})
+    open_ones = [document]
 
     def start(tag: str, attributes: dict[str, str]) -> None:
-        nonlocal depth
-        depth += 1
-        if depth > DEPTH_LIMIT:
+        if len(open_ones) > DEPTH_LIMIT:
             raise ValueError(f"its elements are nested more than {DEPTH_LIMIT} deep")
-        builder.start(tag, attributes)
+        open_ones[-1].text_is_whole = True
+        open_ones.append(_Element(tag, attributes))
 
     def end(tag: str) -> None:
-        nonlocal depth
-        depth -= 1
-        builder.end(tag)
+        element = open_ones.pop()
+        if tag in _READ or element.children or len(open_ones) == 1:  # no millions of others
+            open_ones[-1].children.append(element)
+
+    def text(data: str) -> None:
+        if not open_ones[-1].text_is_whole:
+            open_ones[-1].pieces.append(data)
 
     def doctype(*_: object) -> None:
         raise ValueError("it declares a document type, which is refused")
@@ -94,38 +134,33 @@ def _parse(data: bytes) -> Element:
     parser.buffer_text = True
     parser.StartElementHandler = start
     parser.EndElementHandler = end
-    parser.CharacterDataHandler = builder.data
+    parser.CharacterDataHandler = text
     parser.StartDoctypeDeclHandler = doctype
     try:
         parser.Parse(data, True)
     except (expat.ExpatError, LookupError) as error:  # LookupError: an encoding not known here
         raise ValueError(f"it is not well-formed XML: {error}") from error
-    return builder.close()
+    return document.children[0]
 
 
-def _result(case: Element) -> CheckResult:
+def _result(case: _Element) -> CheckResult:
     name = ".".join(part for part in (case.get("classname"), case.get("name")) if part)
     verdict, message, text = _verdict(case)
-    outputs = [case.findtext("system-out") or "", case.findtext("system-err") or ""]
+    outputs = [one.text for tag in _OUTPUTS for one in case.named(tag)[:1]]
     evidence = "\n".join(part.strip("\n") for part in (text, *outputs) if part.strip())
     return CheckResult(
         name=cap(one_line(name), LINE_LIMIT) or "unnamed",
         verdict=verdict,
         message=cap(one_line(message), LINE_LIMIT),
-        seconds=_seconds(case.get("time", "")),
+        seconds=_seconds(case.get("time")),
         evidence=cap(sanitise(evidence), TEXT_LIMIT),
     )
 
 
-def _verdict(case: Element) -> tuple[Verdict, str, str]:
-    for tag, verdict in (
-        ("error", Verdict.ERROR),
-        ("failure", Verdict.FAIL),
-        ("skipped", Verdict.SKIPPED),
-    ):
-        found = case.find(tag)
-        if found is not None:
-            text = found.text or ""
+def _verdict(case: _Element) -> tuple[Verdict, str, str]:
+    for tag, verdict in _OUTCOMES.items():
+        for found in case.named(tag)[:1]:
+            text = found.text
             first_line = next((line for line in text.splitlines() if line.strip()), "")
             return verdict, found.get("message") or first_line or f"reported as {tag}", text
     return Verdict.PASS, "passed", ""

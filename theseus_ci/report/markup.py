@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
-
-from theseus_ci.report.sanitise import sanitise
+from theseus_ci.report.sanitise import escape, sanitise
 
 
 class Html(str):
@@ -18,7 +16,7 @@ _VOID = frozenset({"img", "link", "meta", "source", "col", "br"})
 
 def escaped(text: str) -> str:
     """`text` as a browser shows it, in an element or an attribute."""
-    return html.escape(sanitise(text), quote=True)
+    return escape(sanitise(text))
 
 
 def tag(name: str, /, *children: str, **attributes: str) -> Html:

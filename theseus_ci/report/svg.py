@@ -6,12 +6,10 @@ chooses from by media query.
 
 from __future__ import annotations
 
-from html import escape
-
 import msgspec
 
 from theseus_ci.model import Verdict
-from theseus_ci.report.sanitise import one_line
+from theseus_ci.report.sanitise import escape, one_line
 
 
 class Palette(msgspec.Struct, frozen=True):
