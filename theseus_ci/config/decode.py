@@ -40,11 +40,11 @@ def decode(document: Document, kind: type[Decoded], at: KeyPath = ()) -> Decoded
     """What the document holds at a path, as a `kind`. Raises ConfigError."""
     value = value_at(document.value, at)
     check_mapping(document, at)
-    unknown = unknown_keys(value, shape_of(kind), at)
-    raise_all([_unknown(document, path, shape) for path, shape in unknown])
     try:
         return msgspec.convert(value, kind, dec_hook=decode_quantity)
     except msgspec.ValidationError as error:
+        unknown = unknown_keys(value, shape_of(kind), at)  # all of them, not the first alone
+        raise_all([_unknown(document, path, shape) for path, shape in unknown])
         raise_all([_translate(document, str(error), at, kind)])
         raise
 
