@@ -3,8 +3,6 @@
 The load generator writes slices, the judge reads them; neither knows the other.
 """
 
-from __future__ import annotations
-
 import math
 from array import array
 from collections.abc import Callable, Iterator
@@ -67,10 +65,10 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     version: Version
     started: float  # seconds of the monotonic clock: when the first request was due
     seconds: float  # from then until the last request was sent, plus one interval
-    requests: bytes | array[int]  # which of `performance.requests`
-    latencies: array[int]  # microseconds from the intended moment to the last byte
-    lateness: array[int]  # microseconds from the intended moment until the generator acted
-    statuses: array[int]  # 0 when no answer came
+    requests: "bytes | array[int]"  # which of `performance.requests`
+    latencies: "array[int]"  # microseconds from the intended moment to the last byte
+    lateness: "array[int]"  # microseconds from the intended moment until the generator acted
+    statuses: "array[int]"  # 0 when no answer came
     outcomes: bytearray  # OK, BAD_STATUS, NO_CONNECTION, TIMED_OUT
     waited: int = 0  # requests for which no connection was free
     samples: tuple[BadAnswer, ...] = ()
@@ -126,7 +124,7 @@ class LoadGenerator(Protocol):
     def pairs(
         self,
         target: LoadTarget,
-        performance: Performance,
+        performance: "Performance",
         *,
         seed: int,
         stopped: Callable[[], bool],
@@ -141,7 +139,7 @@ class LoadGenerator(Protocol):
         ...
 
 
-def slice_size(performance: Performance) -> int:
+def slice_size(performance: "Performance") -> int:
     """Requests per slice: SLICE, fewer where the allowed time is too short for enough pairs."""
     affordable = performance.rate * performance.max_duration / (2 * _PAIRS_FOR_A_PASS)
     return max(_SMALLEST_SLICE, min(SLICE, int(affordable)))

@@ -1,7 +1,5 @@
 """The domain's values, frozen: what stages hand to one another and to reports."""
 
-from __future__ import annotations
-
 from enum import Enum
 from typing import Any, TypeVar, cast
 

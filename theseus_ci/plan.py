@@ -1,7 +1,5 @@
 """A plan: the steps of one rollout, each with a stable id and the arguments of one command."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from typing import Any
 

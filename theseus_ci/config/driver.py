@@ -1,7 +1,5 @@
 """`performance.driver`: a load tool of the user's own instead of the built-in generator."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from theseus_ci.config.part import Part

@@ -1,4 +1,8 @@
-"""What every part of the configuration has in common."""
+"""What every part of the configuration has in common.
+
+Where parts are declared annotations are values, not texts as elsewhere: msgspec would compile every
+one of them in each process that reads a configuration.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """The `performance` part of theseus.yaml: what load to send, what of the answers is acceptable."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Literal

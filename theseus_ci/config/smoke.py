@@ -3,8 +3,6 @@
 `SmokeCheck` and its parts are types alone, decoded by `load`; `validate` says what types cannot.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

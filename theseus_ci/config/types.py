@@ -3,8 +3,6 @@
 Keys are camelCase in YAML, snake_case here. Unknown keys are errors.
 """
 
-from __future__ import annotations
-
 from theseus_ci.config.part import Part
 from theseus_ci.config.performance import Performance
 from theseus_ci.config.smoke import SmokeCheck

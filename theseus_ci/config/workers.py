@@ -1,7 +1,5 @@
 """The `performance.load` part of theseus.yaml: where the load is sent from."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Any

@@ -2,9 +2,10 @@
 
 It says what was decided and what has been done; it never holds a secret, raw samples or evidence.
 Weights are not state: where traffic goes is read from the VirtualServices whenever it matters.
-"""
 
-from __future__ import annotations
+Annotations are values here, and in the modules of the parts, not texts as elsewhere: msgspec would
+compile every one of them in each process that reads a state.
+"""
 
 from typing import Any
 
@@ -48,7 +49,7 @@ class Version(Value, frozen=True):
     pod_labels: dict[str, str]  # select exactly this version's pods
     hpa: str | None = None
 
-    def with_hpa(self, name: str) -> Version:
+    def with_hpa(self, name: str) -> "Version":
         """The same version with an autoscaler."""
         return msgspec.structs.replace(self, hpa=name)
 
@@ -85,7 +86,7 @@ class Routes(Value, frozen=True):
     tcp_ports: tuple[int, ...] = ()  # the same, where the service speaks no HTTP
     traffic_policy: dict[str, Any] | None = None  # of a DestinationRule that this rollout creates
 
-    def with_candidate(self, candidate: Subset) -> Routes:
+    def with_candidate(self, candidate: Subset) -> "Routes":
         """The same objects with another subset for the candidate."""
         return msgspec.structs.replace(self, candidate=candidate)
 
