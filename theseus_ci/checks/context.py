@@ -6,9 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
+
+import msgspec
 
 from theseus_ci.checks.evidence import Scrubber
 from theseus_ci.config.smoke import SmokeCheck
@@ -66,8 +67,7 @@ class Abort:
         return self._event.wait(max(0.0, seconds))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """One run of one check."""
 
     check: SmokeCheck
@@ -75,12 +75,12 @@ class Context:
     scrubber: Scrubber
     directory: Path  # what relative paths of the configuration start from
     port_names: PortNames | None = None
-    abort: Abort = field(default_factory=Abort)
-    started: float = field(default_factory=time.monotonic)
+    abort: Abort = msgspec.field(default_factory=Abort)
+    started: float = msgspec.field(default_factory=time.monotonic)
 
     def starting_now(self) -> Context:
         """The same check, its time beginning now."""
-        return replace(self, abort=Abort(), started=time.monotonic())
+        return msgspec.structs.replace(self, abort=Abort(), started=time.monotonic())
 
     @property
     def deadline(self) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import re
 from collections.abc import Iterable
@@ -12,7 +11,7 @@ from urllib.parse import quote, quote_plus
 import msgspec
 
 from theseus_ci.model import CheckResult
-from theseus_ci.report.sanitise import cap, sanitise
+from theseus_ci.report.sanitise import cap, escape, sanitise
 
 EVIDENCE_LIMIT = 64_000  # characters of a result's evidence
 TEXT_LIMIT = 4_000  # characters of every other text of a result
@@ -84,7 +83,7 @@ def _forms(secret: str) -> set[str]:
         quote(secret),
         quote_plus(secret),
         json.dumps(secret)[1:-1],
-        html.escape(secret),
+        escape(secret),
         plain,
         safe,
     } - {""}

@@ -29,10 +29,10 @@ _WORDS = {
     "object": "a mapping (key: value)",
     "null": "nothing",
 }
-_MESSAGE = re.compile(r"(?P<what>.*?)(?: - at `(?P<key>key` in `)?\$(?P<path>.*)`)?", re.DOTALL)
-_EXPECTED = re.compile(r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)`")
-_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
-_STEP = re.compile(r"\.([A-Za-z_]\w*)|\[(\d+)\]|(\[\.\.\.\])")
+_MESSAGE = r"(?s)(?P<what>.*?)(?: - at `(?P<key>key` in `)?\$(?P<path>.*)`)?"
+_EXPECTED = r"Expected `(?P<wanted>[^`]*)`, got `(?P<got>[^`]*)`"
+_MISSING = r"Object missing required field `(?P<field>[^`]*)`"
+_STEP = r"\.([A-Za-z_]\w*)|\[(\d+)\]|(\[\.\.\.\])"
 _MOST_FINDINGS = 10
 
 
@@ -90,12 +90,12 @@ def _unknown(document: Document, path: KeyPath, shape: Shape) -> Finding:
 
 
 def _translate(document: Document, text: str, at: KeyPath, kind: Any) -> Finding:
-    parts = _MESSAGE.fullmatch(text)
+    parts = re.fullmatch(_MESSAGE, text)
     what, trail = (parts["what"], parts["path"] or "") if parts else (text, "")
-    expected = _EXPECTED.match(what)
+    expected = re.match(_EXPECTED, what)
     got = expected["got"] if expected else None
     path = at + _locate(value_at(document.value, at), trail, got)
-    missing = _MISSING.fullmatch(what)
+    missing = re.fullmatch(_MISSING, what)
     if missing:
         message = f"the key {missing['field']!r} is missing"
     elif expected:
@@ -118,7 +118,7 @@ def _choices(kind: Any, path: KeyPath) -> str:
 
 def _locate(value: Any, trail: str, got: str | None) -> KeyPath:
     """The path that msgspec's `$…` names; it hides the keys of dicts, which are found again."""
-    steps = [(m[1], m[2]) for m in _STEP.finditer(trail)]
+    steps = [(m[1], m[2]) for m in re.finditer(_STEP, trail)]
     return next(_follow(value, steps, got, ()), None) or _known_part(steps)
 
 

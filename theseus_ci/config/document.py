@@ -25,8 +25,8 @@ MAX_VALUES = 1_000_000
 MAX_BYTES = 16 * 1024 * 1024
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_UNPRINTABLE_ASCII = re.compile("[^\t\n\r\x20-\x7e]")
-_UNPRINTABLE = (  # compiled only for text that needs it: that takes as long as reading a document
+_UNPRINTABLE_ASCII = "[^\t\n\r\x20-\x7e]"
+_UNPRINTABLE = (  # to compile it takes as long as reading a document
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 _TAG = "tag:yaml.org,2002:"
@@ -35,10 +35,11 @@ _WORDS: dict[str, Any] = {
     **dict.fromkeys(("true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"), True),
     **dict.fromkeys(("false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"), False),
 }
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
-_BASED_INT = re.compile(r"([-+]?)0(?:x([0-9a-fA-F_]+)|b([01_]+)|o?([0-7_]+))")
-_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_NUMBER_STARTS = ("+", "-", ".", *"0123456789")
+_INT = r"[-+]?(?:0|[1-9][0-9_]*)"
+_BASED_INT = r"([-+]?)0(?:x([0-9a-fA-F_]+)|b([01_]+)|o?([0-7_]+))"
+_FLOAT = r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
+_NOT_FINITE = r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 
 
 class Mark(NamedTuple):
@@ -111,8 +112,7 @@ def read_source(path: Path | str) -> str:
     except UnicodeDecodeError as error:
         place = Mark(data.count(b"\n", 0, error.start) + 1, 1)
         raise DocumentError(f"is not UTF-8 text (byte {error.start})", place) from None
-    pattern = _UNPRINTABLE_ASCII if text.isascii() else re.compile(_UNPRINTABLE)
-    unprintable = pattern.search(text)
+    unprintable = re.search(_UNPRINTABLE_ASCII if text.isascii() else _UNPRINTABLE, text)
     if unprintable:
         raise DocumentError(
             f"holds the character U+{ord(unprintable[0]):04X}: is this a text file?",
@@ -283,19 +283,21 @@ def _scalar(event: Any) -> Any:
 def _plain(text: str, event: Any) -> Any:
     if text in _WORDS:
         return _WORDS[text]
-    if _NOT_FINITE.fullmatch(text):
+    if not text.startswith(_NUMBER_STARTS):
+        return text
+    if re.fullmatch(_NOT_FINITE, text):
         raise DocumentError(f"{text} is not a number that can be sent as JSON", _mark(event))
-    if _INT.fullmatch(text):
+    if re.fullmatch(_INT, text):
         if len(text) > 100:
             raise DocumentError("the number has too many digits", _mark(event))
         return int(text.replace("_", ""))
-    based = _BASED_INT.fullmatch(text)
+    based = re.fullmatch(_BASED_INT, text)
     if based:
         sign, *digits = based.groups()
         for base, given in zip((16, 2, 8), digits, strict=True):
             if given and given.strip("_") and len(given) <= 100:
                 return int(given.replace("_", ""), base) * (-1 if sign == "-" else 1)
-    if _FLOAT.fullmatch(text):
+    if re.fullmatch(_FLOAT, text):
         number = float(text)
         if not math.isfinite(number):
             raise DocumentError(f"{text} is too large a number", _mark(event))

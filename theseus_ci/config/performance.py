@@ -17,9 +17,9 @@ _LONGEST_RAMP = 600.0  # seconds
 # Below these, no verdict within the last look for latencies with p99 / p50 = 5 (by simulation).
 WORKABLE = {"p50": 0.035, "p95": 0.06, "p99": 0.11}
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_PATH = re.compile(r"/[\x21-\x7e]*")
-_STATUS = re.compile(r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?")
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PATH = r"/[\x21-\x7e]*"
+_STATUS = r"([1-5])xx|([1-5]\d\d)(?:-([1-5]\d\d))?"
 _OWN_HEADERS = {"host", "content-length", "transfer-encoding", "connection", "expect", "upgrade"}
 
 
@@ -116,7 +116,7 @@ _PRESETS = {
 
 
 def _statuses(text: str) -> range:
-    match = _STATUS.fullmatch(text)
+    match = re.fullmatch(_STATUS, text)
     if match is None:
         raise ValueError(f"{text!r} is no status: write 200, 2xx or 200-399")
     hundred, first, last = match.groups()
@@ -142,14 +142,14 @@ def _validate_requests(requests: tuple[Request, ...]) -> Iterator[tuple[str, str
         yield "requests", "is empty: name at least one request, such as {path: /health}"
     for index, request in enumerate(requests):
         at = f"requests[{index}]"
-        if not _PATH.fullmatch(request.path):
+        if not re.fullmatch(_PATH, request.path):
             yield f"{at}.path", f"{request.path!r} must start with / and hold no blanks"
         if not 1 <= request.weight <= 10_000:
             yield f"{at}.weight", f"is {request.weight}: must be 1 to 10000"
-        if not _TOKEN.fullmatch(request.method):
+        if not re.fullmatch(_TOKEN, request.method):
             yield f"{at}.method", f"{request.method!r} is no HTTP method"
         for name, value in request.headers.items():
-            if not _TOKEN.fullmatch(name):
+            if not re.fullmatch(_TOKEN, name):
                 yield f"{at}.headers", f"{name!r} is no header name"
             elif name.lower() in _OWN_HEADERS:
                 yield f"{at}.headers.{name}", "is set by the load generator itself"

@@ -20,9 +20,9 @@ _GROUPS = {
     "(?>": "an atomic group",
     "(?#": "a comment",
 }
-_CLASS = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", re.DOTALL)
-_POSSESSIVE = re.compile(r"(?:[*+?]|\{\d*,?\d*\})\+")
-_COUNT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_CLASS = r"(?s)\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]"
+_POSSESSIVE = r"(?:[*+?]|\{\d*,?\d*\})\+"
+_COUNT = r"\{(\d+)(?:,(\d*))?\}"
 _MOST_REPEATS = 1000
 
 
@@ -46,7 +46,7 @@ def _not_re2(pattern: str) -> Iterator[str]:
     position = 0
     while position < len(pattern):
         rest = pattern[position:]
-        character_class = _CLASS.match(rest)
+        character_class = re.match(_CLASS, rest)
         if rest.startswith("\\"):
             if rest[1:2] and rest[1] in "123456789":
                 yield f"{rest[:2]} is a backreference"
@@ -62,9 +62,9 @@ def _not_re2(pattern: str) -> Iterator[str]:
 
 
 def _bad_repeat(rest: str) -> Iterator[str]:
-    if _POSSESSIVE.match(rest):
+    if re.match(_POSSESSIVE, rest):
         yield "a second + makes a possessive repeat"
-    count = _COUNT.match(rest)
+    count = re.match(_COUNT, rest)
     if count and max(int(number or 0) for number in count.groups()) > _MOST_REPEATS:
         yield f"{count[0]} repeats more than {_MOST_REPEATS} times"
 

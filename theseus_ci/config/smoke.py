@@ -20,9 +20,9 @@ PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 JSON_MATCHERS = ("exact", "regex", "contains", "prefix", "exists", "min", "max")
 """Keys of an object that says what the value at a JSONPath must be like."""
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_PORT_NAME = re.compile(r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PORT_NAME = r"(?=.{1,15}\Z)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
 
 
 class TextMatch(Part, frozen=True):
@@ -176,10 +176,10 @@ def _validate_http(http: HttpCheck, timeout: Duration) -> Iterator[Problem]:
         yield "path", f"{http.path!r} must start with /; the entrypoint is set at the top"
     if not http.path.isprintable() or " " in http.path:
         yield "path", f"{http.path!r} holds blanks or control characters: write %20 for a blank"
-    if not _TOKEN.fullmatch(http.method):
+    if not re.fullmatch(_TOKEN, http.method):
         yield "method", f"{http.method!r} is not an HTTP method"
     for name, value in http.headers.items():
-        if not _TOKEN.fullmatch(name):
+        if not re.fullmatch(_TOKEN, name):
             yield f'headers["{name}"]', "is not the name of a header"
         if not value.isprintable() or not value.isascii():
             yield f'headers["{name}"]', "must be one line of printable ASCII"
@@ -200,7 +200,7 @@ def _validate_http_expect(expect: HttpExpect, timeout: Duration) -> Iterator[Pro
             yield "status", f"{status} is not the status of an answer (200 to 599)"
     yield from _inside("body", _validate_match(text_match(expect.body)))
     for name, value in expect.header.items():
-        if not _TOKEN.fullmatch(name):
+        if not re.fullmatch(_TOKEN, name):
             yield f'header["{name}"]', "is not the name of a header"
         yield from _inside(f'header["{name}"]', _validate_match(text_match(value, exact=True)))
     for path, wanted in expect.json.items():
@@ -240,7 +240,7 @@ def _validate_json(path: str, wanted: object) -> Iterator[Problem]:
 def _validate_tcp(tcp: TcpCheck) -> Iterator[Problem]:
     if isinstance(tcp.port, int) and not 1 <= tcp.port <= 65535:
         yield "port", f"{tcp.port} is not a port (1 to 65535)"
-    if isinstance(tcp.port, str) and not _PORT_NAME.fullmatch(tcp.port):
+    if isinstance(tcp.port, str) and not re.fullmatch(_PORT_NAME, tcp.port):
         yield "port", f"{tcp.port!r} is neither a number nor the name of a container port"
     if tcp.expect is None and not tcp.connect:
         yield "expect", "asserts nothing: give expect, or connect: true if a connection is enough"
@@ -288,7 +288,7 @@ def _validate_bash(bash: BashCheck) -> Iterator[Problem]:
     if bash.inline is not None and not bash.inline.strip():
         yield "inline", "is empty, and would assert nothing"
     for name, value in bash.env.items():
-        if not _VARIABLE.fullmatch(name) or "\0" in value:
+        if not re.fullmatch(_VARIABLE, name) or "\0" in value:
             yield f'env["{name}"]', "is not a variable of the environment"
         if name.startswith("THESEUS_"):
             yield f'env["{name}"]', "names that begin with THESEUS_ are ours"

@@ -10,7 +10,7 @@ from theseus_ci.config import names
 from theseus_ci.config.part import Part
 
 MOST_WORKERS = 100
-_IMAGE = re.compile(r"[\w.:/@${}-]+")
+_IMAGE = r"[\w.:/@${}-]+"
 _OVERLAID = ("metadata", "spec")
 
 
@@ -33,7 +33,7 @@ def validate(load: Load) -> Iterator[tuple[str, str]]:
             "image",
             "is missing: workers are pods, and need an image of yours with theseus-ci in it",
         )
-    if load.image is not None and not _IMAGE.fullmatch(load.image):
+    if load.image is not None and not re.fullmatch(_IMAGE, load.image):
         yield "image", f"{load.image!r} is no name of an image"
     problem = names.url_problem(load.entrypoint) if load.entrypoint is not None else None
     if problem:

@@ -19,15 +19,14 @@ if TYPE_CHECKING:
 
 _BEFORE = r"(?:.*;\s*)?"
 _AFTER = r"(?:\s*;.*)?"
-_TOKEN = re.compile(
-    r"(?P<escape>\\(?:x\{[0-9A-Fa-f]+\}|x[0-9A-Fa-f]{2}|0[0-7]{0,2}|[pP]\{\^?\w+\}|[pP]\w|.))"
+_TOKEN = (
+    r"(?s)(?P<escape>\\(?:x\{[0-9A-Fa-f]+\}|x[0-9A-Fa-f]{2}|0[0-7]{0,2}|[pP]\{\^?\w+\}|[pP]\w|.))"
     r"|(?P<class>\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\])"
     r"|(?P<flags>\(\?[imsU-]+\))"
     r"|(?P<open>\((?:\?(?:P?<\w+>|[imsU-]*:))?)"
     r"|(?P<close>\))"
     r"|(?P<repeat>(?:[*+?]|\{\d+,?\d*\})\??)"
-    r"|(?P<other>.)",
-    re.DOTALL,
+    r"|(?P<other>.)"
 )
 _ESCAPES = {r"\S": r"[^;\s]", r"\D": r"[^;\d]", r"\W": r"[^;\w]"}
 _ZERO_WIDTH = {r"\b", r"\B"}
@@ -75,7 +74,7 @@ class _Confined:
         self._closed_anchored = False
 
     def tokens(self) -> list[str]:
-        return [self._rewrite(token) for token in _TOKEN.finditer(self._pattern)]
+        return [self._rewrite(token) for token in re.finditer(_TOKEN, self._pattern)]
 
     def _rewrite(self, token: re.Match[str]) -> str:
         kind, text = str(token.lastgroup), token[0]
