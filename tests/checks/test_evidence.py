@@ -103,6 +103,12 @@ def test_sanitising_twice_changes_nothing(text: str) -> None:
     clean.encode("utf-8")
 
 
+def test_text_that_can_be_printed_stays_as_it_is() -> None:
+    printable = "".join(filter(str.isprintable, map(chr, range(0x110000))))
+    assert sanitise(printable) == printable
+    assert sanitise(f"{printable}\t") == f"{printable}\t"  # held against every pattern
+
+
 def test_colours_and_titles_leave_nothing_behind() -> None:
     text = "\x1b[1;31mred\x1b[0m \x1b]0;title\x07\x1b]8;;http://x\x1b\\link\x1b(B \x9b1mbold"
     assert sanitise(text) == "red link bold"

@@ -253,13 +253,16 @@ def test_reading_is_not_fooled(tmp_path: Path) -> None:
         '<testcase name="two"><failure message="f"/><error message="e"/></testcase>'
         '<testcase time="1,234.5"><system-out>out</system-out></testcase>'
         '<testcase name="t" time="nonsense"/><testcase name="n" time="NaN"/>'
+        '<b/><b><testcase name="in"><i/><failure> <!-- --> &lt;a&gt;<i>b</i>c</failure>'
+        "</testcase></b>"
         "</testsuite></testsuite></testsuites>"
     )
-    both, two, unnamed, odd, nan = read_junit(path)
+    both, two, unnamed, odd, nan, inside = read_junit(path)
     assert (both.verdict, both.message) == (Verdict.FAIL, "first line")
     assert (two.verdict, two.message) == (Verdict.ERROR, "e")
     assert (unnamed.name, unnamed.seconds, unnamed.evidence) == ("unnamed", 1234.5, "out")
     assert odd.seconds == nan.seconds == 0
+    assert (inside.name, inside.verdict, inside.message) == ("in", Verdict.FAIL, "<a>")
 
 
 def test_reading_has_limits(tmp_path: Path) -> None:

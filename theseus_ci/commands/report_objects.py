@@ -13,6 +13,8 @@ from theseus_ci.rollout.state import (
     Version,
 )
 
+_WORD = r"[\w./-]+"
+
 
 def objects(state: State) -> tuple[ObjectRow, ...]:
     """Versions first, then routes, then what else was created."""
@@ -75,14 +77,16 @@ def _acts(state: State, ref: Ref) -> tuple[str, ...]:
 
     Acts name routes in full, Deployments and autoscalers also by their name alone.
     """
-    names = [re.escape(str(ref))]
+    names = [str(ref)]
     if ref.kind in ("Deployment", "HorizontalPodAutoscaler"):
-        names.append(re.escape(ref.name))
-    pattern = re.compile(rf"(?<![\w./-])(?:{'|'.join(names)})(?![\w./-])")
+        names.append(ref.name)
     other = "autoscaler" if ref.kind == "Deployment" else "Deployment"
     found: list[str] = []
     for entry in state.journal:
-        if not pattern.search(entry.act) or (other in entry.act and str(ref) not in entry.act):
+        words = f" {' '.join(re.findall(_WORD, entry.act))} "
+        if not any(f" {name} " in words for name in names):
+            continue
+        if other in entry.act and str(ref) not in entry.act:
             continue
         text = entry.act.removesuffix(f": edit {ref}").removesuffix(f": create {ref}")
         if entry.outcome not in ("done", ""):

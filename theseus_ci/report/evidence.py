@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +38,15 @@ def files_of(folder: Path, step: str) -> Iterator[Path]:
     """Where a step's file may be: in the folder, or in one of its own, as pipelines have it."""
     if Path(step).name == step:
         yield folder / f"{step}.xml"
-        yield from sorted(folder.glob(f"*/{glob.escape(step)}.xml"))
+        yield from (inner / f"{step}.xml" for inner in _folders(folder))
+
+
+def _folders(folder: Path) -> list[Path]:
+    """Those in the folder, by name; none where it is not there or not for us."""
+    try:
+        return sorted(inner for inner in folder.iterdir() if inner.is_dir())
+    except OSError:
+        return []
 
 
 def _run_of(folder: Path, rollout: str, step: str) -> Run | None:
