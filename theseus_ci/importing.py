@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing takes as long as everything of ours that `--help` needs
@@ -17,6 +18,8 @@ if TYPE_CHECKING:  # importing typing takes as long as everything of ours that `
 
 def load(name: str) -> ModuleType:
     """The module, with all that it imports."""
+    if name in sys.modules:  # what has come to be since then is the collector's
+        return sys.modules[name]
     collects = gc.isenabled()
     gc.disable()
     try:
