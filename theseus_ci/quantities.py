@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _UNIT_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_PART = r"(\d+(?:\.\d+)?)(ms|s|m|h)"
 
 
 class Duration(float):
@@ -19,9 +19,9 @@ class Duration(float):
         """
         if isinstance(text, str) and text.strip() == "0":
             return cls(0)
-        if not isinstance(text, str) or not re.fullmatch(rf"(?:{_PART.pattern})+", text.strip()):
+        if not isinstance(text, str) or not re.fullmatch(rf"(?:{_PART})+", text.strip()):
             raise ValueError(f"{text!r} is not a duration: write 500ms, 30s, 1m30s or 2h")
-        parts = _PART.findall(text.strip())
+        parts = re.findall(_PART, text.strip())
         return cls(sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts))
 
     def __str__(self) -> str:
