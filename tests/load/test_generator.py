@@ -253,6 +253,42 @@ def test_answers_to_head_requests_have_no_body(serve: Serve) -> None:
     assert server.connections <= 2 * FAST.connections
 
 
+LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n"
+CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+SAME_HEADS = {
+    "shorter for now": ("GET", LENGTH + b"0123456789abcde", (LENGTH + b"01234", b"56789abcde")),
+    "after a HEAD": ("HEAD", LENGTH, (LENGTH, b"0123456789abcde")),
+    "chunked": (
+        "GET",
+        CHUNKS + b"5\r\nhello\r\n0\r\n\r\n",
+        (CHUNKS + b"a\r\n0123456789\r\n", b"0\r\n\r\n"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("method", "whole", "pieces"), SAME_HEADS.values(), ids=SAME_HEADS)
+def test_an_answer_that_begins_like_the_one_before_is_read_to_its_own_end(
+    serve: Serve, method: str, whole: bytes, pieces: tuple[bytes, bytes]
+) -> None:
+    async def in_turn(_: Server, seen: Seen, writer: asyncio.StreamWriter) -> None:
+        if seen.path == "/whole":
+            writer.write(whole)
+        else:
+            writer.write(pieces[0])
+            await asyncio.sleep(0.02)
+            writer.write(pieces[1])
+
+    server = serve(in_turn)
+    both = (Request(path="/whole", method=method), Request(path="/pieces"))
+    (pair,) = measure(target(server, CANDIDATE), changed(requests=both, rate=500), pairs=1)
+    assert outcomes([pair]) == {OK: 100}
+    (one,) = pair.slices
+    waits = [time for time, kind in zip(one.latencies, one.requests, strict=True) if kind]
+    assert len(waits) > 20
+    assert min(waits) >= 20_000
+    assert server.connections <= FAST.connections
+
+
 def test_a_server_that_closes_after_each_answer_loses_none(serve: Serve) -> None:
     async def close(_: Server, __: Seen, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")

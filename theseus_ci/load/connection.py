@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 import httptools
 
+from theseus_ci.load.heads import END, KnownHeads
 from theseus_ci.load.slice_run import SliceRun
 from theseus_ci.measure import BAD_STATUS, NO_CONNECTION
 
@@ -18,7 +19,6 @@ _KEPT = 65_536  # bytes of an answer that are kept until it is complete, for its
 _NO_BODY = {204, 304}
 _INTERIM = re.compile(rb"HTTP/1\.\d 1\d\d")
 _FRAMED = re.compile(rb"^(?:content-length|transfer-encoding)\s*:", re.IGNORECASE | re.MULTILINE)
-_END = b"\r\n\r\n"
 
 
 class Owner(Protocol):
@@ -26,6 +26,7 @@ class Owner(Protocol):
 
     expected: frozenset[int]
     keep_alive: bool
+    heads: KnownHeads
 
     def connected(self, connection: Connection) -> None: ...
 
@@ -37,15 +38,16 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """Writes a request, reads its answer, gives itself back or closes.
 
-    Every call here is made for every request, thousands of times a second: the parser calls back
-    only where a message begins and where it is complete, and what is rarely asked (the body of an
-    answer nobody wants, an answer without one) is found out from the bytes when it is.
+    What is here is done for every request, thousands of times a second: an answer that begins as
+    one before did needs no parsing, the parser calls back only where a message begins and where it
+    is complete, and what is rarely asked (the body of an answer nobody wants, an answer without
+    one) is found out from the bytes when it is.
     """
 
     __slots__ = (
-        "_expected",
         "_index",
         "_keep",
+        "_known",
         "_owner",
         "_parser",
         "_run",
@@ -59,7 +61,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._expected = owner.expected
+        self._known = owner.heads.known
         self._transport: asyncio.Transport | None = None
         self._run: SliceRun | None = None
         self._index = 0  # of the request in the slice
@@ -74,8 +76,6 @@ class Connection(asyncio.Protocol):
         """Write a request. The connection must be idle."""
         self._run = run
         self._index = index
-        self._seen = b""
-        self._status = 0
         self._write(run.data[index])
 
     def carries(self, run: SliceRun, index: int) -> bool:
@@ -97,9 +97,20 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         now = time.monotonic_ns()
-        if self._run is None:
+        run = self._run
+        if run is None:
             self.abandon()  # nobody asked
             return
+        known = self._known.get(data[: data.find(END)])
+        if known is not None and known[1] == len(data) and not self._seen:
+            self._run = None
+            run.record(self._index, now, known[0])
+            self.idle_since = now
+            self._owner.released(self)
+        else:
+            self._parse(now, data)
+
+    def _parse(self, now: int, data: bytes) -> None:
         if not self._seen:
             self._seen = data
         elif len(self._seen) < _KEPT:
@@ -141,17 +152,19 @@ class Connection(asyncio.Protocol):
     # the request's end
 
     def _finish(self, now: int) -> None:
-        run = self._run
+        run, status, seen = self._run, self._status, self._seen
         assert run is not None
-        self._run = None
-        status = self._status
-        if status in self._expected:
-            run.record(self._index, now, status)
+        self._run, self._status, self._seen = None, 0, b""
+        stays = self._keep and not self._surplus and self._owner.keep_alive
+        if status not in self._owner.expected:
+            run.fail(self._index, now, BAD_STATUS, status, _text(seen))
         else:
-            run.fail(self._index, now, BAD_STATUS, status, self._text())
+            run.record(self._index, now, status)
+            if stays and len(seen) < _KEPT:
+                self._owner.heads.learn(seen, status)
         if self._transport is None:
             return
-        if self._keep and not self._surplus and self._owner.keep_alive:
+        if stays:
             self.idle_since = now
             self._owner.released(self)
         else:
@@ -174,7 +187,7 @@ class Connection(asyncio.Protocol):
             return False
         self._status = status
         self._keep = self._parser.should_keep_alive()
-        self._surplus = not self._seen.endswith(_END)
+        self._surplus = not self._seen.endswith(END)
         self._parser = httptools.HttpResponseParser(self)
         return True
 
@@ -182,21 +195,22 @@ class Connection(asyncio.Protocol):
         """The answer's head once it is complete; that of an interim answer is not it."""
         rest = self._seen
         while True:
-            head, end, rest = rest.partition(_END)
+            head, end, rest = rest.partition(END)
             if not end:
                 return None
             if not _INTERIM.match(head):
                 return head
 
-    def _text(self) -> str:
-        body = _Body()
-        with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
-            httptools.HttpResponseParser(body).feed_data(self._seen)
-        return body.data[:_MOST_TEXT].decode("utf-8", "replace")
-
     def _reason(self, error: Exception | None) -> str:
         when = "before the answer was complete" if self._seen else "without an answer"
         return f"connection closed {when}" + (f": {error}" if error else "")
+
+
+def _text(answer: bytes) -> str:
+    body = _Body()
+    with contextlib.suppress(httptools.HttpParserError, httptools.HttpParserUpgrade):
+        httptools.HttpResponseParser(body).feed_data(answer)
+    return body.data[:_MOST_TEXT].decode("utf-8", "replace")
 
 
 class _Body:

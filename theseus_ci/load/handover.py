@@ -9,7 +9,7 @@ from collections.abc import Callable
 from theseus_ci.errors import NoData
 from theseus_ci.measure import SlicePair
 
-_LOOK = 0.05  # seconds between two looks at `stopped`
+_LOOK = 0.1  # seconds between two looks at `stopped`
 _GONE = 30.0  # seconds without being asked after which nobody is taken to be there
 
 

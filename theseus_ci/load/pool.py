@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from theseus_ci.load.connection import Connection
+from theseus_ci.load.heads import KnownHeads
 from theseus_ci.load.slice_run import SliceRun
 from theseus_ci.measure import NO_CONNECTION
 
@@ -33,6 +34,7 @@ class Pool:
     ) -> None:
         self.expected = expected
         self.keep_alive = keep_alive
+        self.heads = KnownHeads()
         self._loop = loop
         self._places = places
         self._best = 0  # the place that answered last

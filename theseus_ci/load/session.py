@@ -20,9 +20,11 @@ from theseus_ci.load.wire import Payload
 from theseus_ci.measure import TIMED_OUT, SlicePair, Version
 
 _LEAD = 10_000_000  # nanoseconds between a decision to send and the first request
+_SLACK = 100_000  # nanoseconds that requests may be late so that one wake-up serves them all
 _CATCH_UP = 250_000_000  # beyond this delay the schedule moves: never a burst
-_HOUSEKEEPING = 0.05  # seconds between two looks at timeouts
+_HOUSEKEEPING = 0.1  # seconds between two looks at timeouts
 _WARM_FROM = 0.8  # share of a slice after which the next one's connections are opened
+_NEVER = 1 << 63  # a moment that the monotonic clock does not reach
 _CONNECT = 0.8  # seconds that the first connections may take before the schedule starts
 
 
@@ -48,7 +50,7 @@ class _PairRun(msgspec.Struct, frozen=True):
 
     @property
     def sent(self) -> bool:
-        return all(run.sent == run.size for run in self.runs)
+        return all(len(run.sent) == run.size for run in self.runs)
 
 
 class Session:
@@ -82,9 +84,10 @@ class Session:
         self._loop.set_exception_handler(self._keep_crash)
         self._pending: deque[_PairRun] = deque()
         self._to_send: deque[SliceRun] = deque()
+        self._sending: SliceRun
         self._begun = 0  # pairs that are judged
-        self._due = 0  # when the next request is due
-        self._end = 0  # when the first request is due that is not sent; 0 until all are warm
+        self._due = 0  # when the next slice begins
+        self._end = _NEVER  # when the first request is due that is not sent, once all are warm
         self._ended = False
 
     async def run(self) -> None:
@@ -94,7 +97,7 @@ class Session:
             self._keep_house()
             await self._connect()
             self._due = time.monotonic_ns() + _LEAD
-            self._begin_pair()
+            self._sending = self._next_slice()
             self._timer.at(self._due)
             while not self._all_known():
                 await self._wake.wait()
@@ -128,6 +131,14 @@ class Session:
                 slices = tuple(run.slice(self._interval) for run in done.runs)
                 self._handover.put(SlicePair(index=done.index, slices=slices))
 
+    def _next_slice(self) -> SliceRun:
+        """The slice that follows at once on the one before."""
+        if not self._to_send:
+            self._begin_pair()
+        run = self._to_send.popleft()
+        run.schedule(self._due)
+        return run
+
     def _begin_pair(self) -> None:
         plan = next(self._plans)
         self._due = max(self._due, plan.begins)
@@ -140,47 +151,41 @@ class Session:
         self._to_send.extend(runs)
         if plan.judged:
             self._begun += 1
-            self._end = self._end or self._due + self._longest
+            if self._end == _NEVER:
+                self._end = self._due + self._longest
 
     def _send_due(self) -> None:
         """Send everything that is due, then set the timer for the next request."""
-        while not self._ended:
-            run = self._to_send[0]
-            if not self._send(run, self._pools[run.version]):
-                return
-            self._to_send.popleft()
-            if not self._to_send:
-                self._begin_pair()
+        while self._send(self._sending):
+            self._due = self._sending.ends
+            self._sending = self._next_slice()
 
-    def _send(self, run: SliceRun, pool: Pool) -> bool:
+    def _send(self, run: SliceRun) -> bool:
         """Send what is due of a slice; whether that was all of it."""
-        due, gaps, clock = self._due, run.gaps, time.monotonic_ns
+        pool = self._pools[run.version]
+        due, sent, clock, send = run.due, run.sent, time.monotonic_ns, pool.send
         warm_at = int(run.size * _WARM_FROM)
-        while run.sent < run.size:
-            now = clock()
-            if due > now:
-                self._due = due
-                self._timer.at(due)
+        for index in range(len(sent), run.size):
+            now, moment = clock(), due[index]
+            if moment > now:
+                self._timer.at(max(moment, now + _SLACK))
                 return False
-            if self._end and due >= self._end:
+            if moment >= self._end:
                 self._ended = True
                 self._wake.set()
                 return False
-            index = run.begin(due, now)
-            pool.send(run, index, now)
-            if now - due > _CATCH_UP:
-                self._move(run, now - due)
-                due = now
-            due += gaps[index]
+            sent.append(now)
+            send(run, index, now)
+            if now - moment > _CATCH_UP:
+                self._move(run, now - moment)
             if index == warm_at:
                 self._warm_others(pool)
-        self._due = due
         return True
 
     def _move(self, run: SliceRun, delay: int) -> None:
         """The generator was away: what is due from now on, and the end, is due later."""
-        run.note_moved(delay)
-        if self._end:
+        run.move(delay)
+        if self._end != _NEVER:
             self._end += delay
 
     def _warm_others(self, busy: Pool) -> None:

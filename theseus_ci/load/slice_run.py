@@ -4,36 +4,38 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from itertools import accumulate
 
 from theseus_ci.load.wire import Payload
 from theseus_ci.measure import ERROR_KINDS, OK, BadAnswer, Slice, Version
 
-PENDING = 255  # the outcome of a request that has none yet
+_PENDING = 255  # the outcome of a request that has none yet
 _MOST_SAMPLES = 3
 
 
 class SliceRun:
-    """A slice that is being measured: `gaps` are nanoseconds from each request to the next.
+    """A slice that is being measured.
 
     A request is known by its number in the slice; it gets exactly one outcome, by `record` or
-    `fail`. Moments are nanoseconds of the monotonic clock.
+    `fail`. Moments are nanoseconds of the monotonic clock. While requests are under way no more is
+    done than to note moments: what follows from them is worked out for the whole slice at its end.
     """
 
     __slots__ = (
+        "_choices",
+        "_ended",
         "_finished",
+        "_gaps",
         "_labels",
-        "_latencies",
         "_missing",
         "_moved",
         "_outcomes",
         "_samples",
         "_statuses",
         "bodyless",
-        "choices",
         "data",
         "due",
-        "gaps",
-        "lateness",
+        "ends",
         "sent",
         "size",
         "version",
@@ -48,21 +50,22 @@ class SliceRun:
         payloads: list[Payload],
         finished: Callable[[], None],
     ) -> None:
+        """`gaps` are nanoseconds from each request to the next; `finished` is called once."""
         size = len(choices)
         self.size = size
         self.version: Version = version
-        self.choices = choices
-        self.gaps = gaps
         self.data = [payloads[choice].data for choice in choices]
         self.bodyless = [payloads[choice].bodyless for choice in choices]
-        self.sent = 0
+        self.due = array("Q")  # when each request is to be sent
+        self.ends = 0  # when the first request after the slice is due
+        self.sent = array("Q")  # when each was
         self.waited = 0
-        self.due = array("Q", bytes(8 * size))
-        self.lateness = array("I", bytes(4 * size))
+        self._choices = choices
+        self._gaps = gaps
         self._labels = [payload.label for payload in payloads]
-        self._latencies = array("I", bytes(4 * size))
+        self._ended = array("Q", bytes(8 * size))
         self._statuses = array("I", bytes(4 * size))
-        self._outcomes = bytearray([PENDING]) * size
+        self._outcomes = bytearray([_PENDING]) * size
         self._samples: list[BadAnswer] = []
         self._missing = size
         self._finished = finished
@@ -73,35 +76,34 @@ class SliceRun:
         """Whether every request has got its outcome."""
         return not self._missing
 
-    def begin(self, due: int, now: int) -> int:
-        """The number of the next request, due at `due` and handed over `now`."""
-        index = self.sent
-        self.sent = index + 1
-        self.due[index] = due
-        if now > due:
-            self.lateness[index] = (now - due) // 1000
-        return index
+    def schedule(self, begins: int) -> None:
+        """Let the first request be due at `begins`."""
+        self.due = array("Q", accumulate(self._gaps, initial=begins))
+        self.ends = self.due.pop()
+
+    def move(self, delay: int) -> None:
+        """Let what is not sent yet be due `delay` nanoseconds later."""
+        for index in range(len(self.sent), self.size):
+            self.due[index] += delay
+        self.ends += delay
+        self._moved += delay
 
     def is_pending(self, index: int) -> bool:
         """Whether a request still has no outcome."""
-        return self._outcomes[index] == PENDING
+        return self._outcomes[index] == _PENDING
 
     def overdue(self, moment: int) -> list[int]:
-        """Requests without an outcome that were due at `moment` or before."""
+        """Requests without an outcome that were sent, and due at `moment` or before."""
         found = []
-        index = self._outcomes.find(PENDING)
-        while 0 <= index < self.sent and self.due[index] <= moment:
+        index = self._outcomes.find(_PENDING)
+        while 0 <= index < len(self.sent) and self.due[index] <= moment:
             found.append(index)
-            index = self._outcomes.find(PENDING, index + 1)
+            index = self._outcomes.find(_PENDING, index + 1)
         return found
-
-    def note_moved(self, delay: int) -> None:
-        """Record that the rest of the schedule was moved by `delay` nanoseconds."""
-        self._moved += delay
 
     def record(self, index: int, now: int, status: int) -> None:
         """A good answer, complete at `now`."""
-        self._latencies[index] = (now - self.due[index]) // 1000 or 1
+        self._ended[index] = now
         self._statuses[index] = status
         self._outcomes[index] = OK
         self._missing -= 1
@@ -113,7 +115,7 @@ class SliceRun:
         self.record(index, now, status)
         self._outcomes[index] = kind
         if len(self._samples) < _MOST_SAMPLES:
-            label = self._labels[self.choices[index]]
+            label = self._labels[self._choices[index]]
             sample = BadAnswer(request=label, kind=ERROR_KINDS[kind], status=status, text=text)
             self._samples.append(sample)
 
@@ -123,14 +125,17 @@ class SliceRun:
         Its duration is the schedule's and what the generator lost: a random schedule that
         happens to be a little long says nothing of the rate that was reached.
         """
-        lost = self._moved / 1e9 + self.lateness[-1] / 1e6
+        due = self.due
+        lateness = array("I", [(at - on) // 1000 for at, on in zip(self.sent, due, strict=True)])
+        latencies = [(at - on) // 1000 or 1 for at, on in zip(self._ended, due, strict=True)]
+        lost = self._moved / 1e9 + lateness[-1] / 1e6
         return Slice(
             version=self.version,
-            started=self.due[0] / 1e9,
+            started=due[0] / 1e9,
             seconds=self.size * interval / 1e9 + lost,
-            requests=self.choices,
-            latencies=self._latencies,
-            lateness=self.lateness,
+            requests=self._choices,
+            latencies=array("I", latencies),
+            lateness=lateness,
             statuses=self._statuses,
             outcomes=self._outcomes,
             waited=self.waited,
