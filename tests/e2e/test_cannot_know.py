@@ -193,6 +193,7 @@ def test_an_entrypoint_that_nobody_serves(steady: World) -> None:
     assert "last seen: no answer" in done.err
     refused = steady.theseus("rollback", code=3)
     assert "http://127.0.0.1:9 did not show" in refused.err
+    assert "theseus-ci rollback --unobserved" in refused.err
     steady.theseus("rollback", "--unobserved")
     assert steady.dump() == before
 
@@ -206,3 +207,23 @@ def test_a_host_that_no_route_serves(steady: World) -> None:
     assert "last seen: status 404" in done.err
     steady.theseus("rollback", "--unobserved")
     assert steady.dump() == before
+
+
+def test_a_subset_that_no_proxy_learns_of(steady: World) -> None:
+    """The mesh refuses the user's DestinationRule: production must never be sent to its subsets,
+    not by the way back either."""
+    rule = app.destination_rule({})
+    balancer = {"consistentHash": {"httpHeaderName": "x-user"}}  # the sandbox has none
+    rule["spec"]["trafficPolicy"] = {"loadBalancer": balancer}
+    steady.apply(rule)
+    before = steady.dump()
+    waits = {**app.config("", "", "")["waits"], "mesh": "1s"}
+    steady.configure(app.candidate(replicas=1), waits=waits)
+    with steady.traffic() as requests:
+        done = steady.theseus("run", code=3)
+    assert "last seen: status 503 from the proxy" in done.err
+    assert "exportTo" in done.err
+    assert requests
+    assert not [one for one in requests if one.status != 200]
+    assert steady.dump() == before
+    steady.remove(rule)

@@ -18,6 +18,17 @@ from theseus_ci.ports import Clock, Prober
 UPSTREAM_TIME = "x-envoy-upstream-service-time"
 """Set by Envoy on what an upstream answered, absent from what the proxy says itself."""
 
+_FROM_PROXY = "from the proxy"
+_NOT_SERVED = (
+    "check that this entrypoint is served by one of the rollout's VirtualServices (host, gateways) "
+    "and that istiod is healthy: istioctl proxy-status"
+)
+_UNKNOWN_SUBSET = (
+    "the proxy knows no pods of that version's subset: check that the service's DestinationRule is "
+    "exported to the gateway's namespace (exportTo), that no other rule for the host hides it, and "
+    "that the mesh has accepted it: istioctl analyze"
+)
+
 Judge = Callable[[Answer], str]
 """What is wrong with an answer, "" when it is the one waited for."""
 
@@ -92,7 +103,7 @@ class MeshView:
             if UPSTREAM_TIME in answer.headers or answer.status != 503:
                 return ""
             said = answer.body[:80].decode("utf-8", "replace")
-            return f"status {answer.status} from the proxy: {said}"
+            return f"status {answer.status} {_FROM_PROXY}: {said}"
 
         self._await(
             f"an answer of the {to} version",
@@ -156,8 +167,7 @@ class MeshView:
     def _not_seen(self, what: str, entrypoint: str, last: str) -> MeshUnobserved:
         return MeshUnobserved(
             f"{entrypoint} did not show {what} within {self._config.waits.mesh}; last seen: {last}",
-            remedy="check that this entrypoint is served by one of the rollout's VirtualServices "
-            "(host, gateways) and that istiod is healthy: istioctl proxy-status",
+            remedy=_UNKNOWN_SUBSET if _FROM_PROXY in last else _NOT_SERVED,
         )
 
     def _ask(self, entrypoint: str, request_headers: dict[str, str]) -> Answer:

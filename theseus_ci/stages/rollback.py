@@ -7,8 +7,11 @@ part looks first, and a part that is done already changes nothing.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from theseus_ci.errors import CannotKnow, MeshUnobserved
+from theseus_ci.mesh.promotion import named_subsets
 from theseus_ci.mesh.undo import read_layers
 from theseus_ci.model import Object, Outcome, clone
 from theseus_ci.rollout import load_job
@@ -39,12 +42,13 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     secret = find_secret(rollout) or new_secret()
     if state.previous is not None:
         _capacity_back(rollout)
-    if _has_routes(rollout):
+    if _steered(rollout):
         _traffic_back(rollout, secret, unobserved=args.unobserved)
     delete_version(rollout, state.candidate)
     for ref in [one for one in state.created if one.kind not in ("Deployment",)]:
         rollout.editor.delete(ref, f"delete {ref}, which came with the candidate")
-    _restore_routes(rollout, secret, unobserved=args.unobserved)
+    with _observed(rollout, unobserved=args.unobserved):
+        restore_routes(rollout, "previous", None, secret)
     restore_rule(rollout, "previous")
     _release_previous(rollout)
     unstamp_all(rollout, [*state.touches, *state.adopted])
@@ -75,12 +79,33 @@ def _capacity_back(rollout: Rollout) -> None:
         )
 
 
-def _has_routes(rollout: Rollout) -> bool:
-    """Whether anything of ours is in the routes. Where nothing is, traffic goes where it always
-    went; routes laid now would name subsets that may never have been made."""
-    key = service_host(rollout.state).key
-    found = map(rollout.editor.read, rollout.state.routes.virtual_services)
-    return any(key in read_layers(obj) for obj in found if obj is not None)
+def _steered(rollout: Rollout) -> bool:
+    """Whether traffic is ours to move: whether anything of this rollout is in the routes that it
+    takes. Where nothing is, it goes where it always went; production would now be sent to a subset
+    that it has never named, and that no proxy may know."""
+    state, host = rollout.state, service_host(rollout.state)
+    found = [obj for obj in map(rollout.editor.read, state.routes.virtual_services) if obj]
+    if not any(host.key in read_layers(obj) for obj in found):
+        return False
+    if state.previous is None:
+        return True
+    ours = {one.name for one in (state.routes.previous, state.routes.candidate) if one}
+    return any(ours & named_subsets(obj, host) for obj in found)
+
+
+@contextmanager
+def _observed(rollout: Rollout, *, unobserved: bool) -> Iterator[None]:
+    """Go on although the mesh does not show what was put back, if the user has said so."""
+    try:
+        yield
+    except MeshUnobserved as error:
+        if not unobserved:
+            raise MeshUnobserved(
+                str(error),
+                remedy=f"{error.remedy}; or go on without seeing it, where this entrypoint cannot "
+                "be asked: theseus-ci rollback --unobserved",
+            ) from error
+        rollout.note(f"going on unobserved: {error}")
 
 
 def _traffic_back(rollout: Rollout, secret: str, *, unobserved: bool) -> None:
@@ -91,14 +116,10 @@ def _traffic_back(rollout: Rollout, secret: str, *, unobserved: bool) -> None:
     state.previous_routed = True
     state.candidate_routed = False
     _drop_vanished(rollout)
-    try:
+    with _observed(rollout, unobserved=unobserved):
         edit_routes(
             rollout, "all traffic to the previous version", secret_value=secret, create=False
         )
-    except MeshUnobserved as error:
-        if not unobserved:
-            raise
-        rollout.note(f"going on unobserved: {error}")
     rollout.view.await_settled(state.unsettled_since, f"draining {state.candidate.deployment}")
 
 
@@ -117,15 +138,6 @@ def _drop_vanished(rollout: Rollout) -> None:
     for ref in rollout.state.routes.virtual_services:
         if rollout.editor.read(ref) is None and ref not in rollout.state.routes.created:
             rollout.note(f"{ref} was deleted during the rollout; it is not restored")
-
-
-def _restore_routes(rollout: Rollout, secret: str, *, unobserved: bool) -> None:
-    try:
-        restore_routes(rollout, "previous", None, secret)
-    except MeshUnobserved as error:
-        if not unobserved:
-            raise
-        rollout.note(f"going on unobserved: {error}")
 
 
 def _release_previous(rollout: Rollout) -> None:
