@@ -118,6 +118,7 @@ def test_a_tolerance_out_of_reach_is_told_beforehand(steady: World) -> None:
     told = steady.theseus("plan").out
     assert "theseus.yaml: performance.tolerance: 5% of p99 is finer than 60000 requests" in told
     assert "theseus.yaml: performance.maxDuration: allows 1200 requests" in told
+    assert "slices are smaller instead of 6000 being sent" in told
 
 
 def test_a_rate_beyond_the_cap_is_refused_before_anything_is_touched(steady: World) -> None:

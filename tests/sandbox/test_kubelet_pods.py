@@ -57,6 +57,12 @@ def test_a_pending_pod_is_bound_started_and_ready(node: Node) -> None:
     assert (answer["version"], answer["pod"]) == ("1.0", "web")
 
 
+def test_a_command_that_does_not_count_is_told(node: Node) -> None:
+    node.create("own-command", {**demo(), "command": ["sh", "-c", "exit 1"]})
+    node.ready("own-command")
+    assert "useContainerCommand: true" in node.event("own-command", "CommandIgnored")["message"]
+
+
 def test_a_status_is_written_only_when_it_changes(node: Node) -> None:
     node.create("calm", demo(env={"DEMO_ACCESS_LOG": "true"}))
     node.ready("calm")

@@ -62,7 +62,11 @@ def _configure_up(up: argparse.ArgumentParser) -> None:
         help="where the sidecar's client runs (default: default)",
     )
     up.add_argument(
-        "--images", type=Path, metavar="FILE", help="YAML list of {image, command, env}"
+        "--images",
+        type=Path,
+        metavar="FILE",
+        help="YAML list of {image, command, env, useContainerCommand}: the program that stands "
+        "for an image, and whether the command and args of containers count",
     )
     up.add_argument("--directory", type=Path, metavar="DIR", help="for all its files")
 

@@ -12,6 +12,7 @@ from theseus_ci.config.driver import Driver
 from theseus_ci.quantities import Duration, Percentage
 
 FIRST_PASS_REQUESTS = 6_000  # both versions together; judge.latency can say PASS from here on
+FEWEST_FOR_PASS = 600  # where the time allows no more, in the smallest slices
 LAST_LOOK_REQUESTS = 60_000
 _LONGEST_RAMP = 600.0  # seconds
 # Below these, no verdict within the last look for latencies with p99 / p50 = 5 (by simulation).
@@ -231,8 +232,13 @@ def warnings(performance: Performance) -> Iterator[tuple[str, str]]:
             )
     possible = int(performance.rate * performance.max_duration)
     if performance.driver is None and possible < FIRST_PASS_REQUESTS:
+        for_pass = (
+            f"slices are smaller instead of {FIRST_PASS_REQUESTS} being sent, and tell less of p99"
+            if possible >= FEWEST_FOR_PASS
+            else f"a clear pass needs {FEWEST_FOR_PASS} at least, and {FIRST_PASS_REQUESTS} to "
+            "tell much of p99"
+        )
         yield (
             "maxDuration",
-            f"allows {possible} requests at {performance.rate:g} a second; a clear pass needs at "
-            f"least {FIRST_PASS_REQUESTS}",
+            f"allows {possible} requests at {performance.rate:g} a second: {for_pass}",
         )

@@ -155,6 +155,13 @@ class Container:
         status.container_id = f"process://{uuid.uuid4().hex}"
         self._emit("Normal", "Created", f"Created container: {status.name}")
         command = [expand(part, environment) for part in image.command_line(self.spec)]
+        if image.ignores(self.spec):
+            self._emit(
+                "Warning",
+                "CommandIgnored",
+                f"command and args do not count: for {image.image} the sandbox runs a program of "
+                "its own; an entry with useContainerCommand: true in sandbox-images lets them",
+            )
         drop_logs_but({self.log_path(), self.log_path(previous=True)})
         self.log = LogFile(self.log_path(), self._context.settings.log_size)
         try:

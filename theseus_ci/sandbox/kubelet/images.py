@@ -43,6 +43,11 @@ class LocalImage:
     env: dict[str, str] = field(default_factory=dict)
     use_container_command: bool = False
 
+    def ignores(self, container: dict[str, Any]) -> bool:
+        """Whether the container has a command or args that do not count."""
+        own = container.get("command") or container.get("args")
+        return bool(own) and not self.use_container_command
+
     def command_line(self, container: dict[str, Any]) -> list[str]:
         """The command to run for this container, before $(VAR) expansion; may be empty."""
         if not self.use_container_command:
