@@ -14,6 +14,7 @@ import yaml
 from tests.e2e import app
 from tests.e2e.accounts import account, all_rights
 from tests.e2e.api import Object
+from tests.e2e.tls_front import tls_front
 from tests.e2e.world import World
 
 
@@ -227,3 +228,21 @@ def test_a_subset_that_no_proxy_learns_of(steady: World) -> None:
     assert not [one for one in requests if one.status != 200]
     assert steady.dump() == before
     steady.remove(rule)
+
+
+def test_an_entrypoint_whose_authority_must_be_named(steady: World, tmp_path: Path) -> None:
+    before = steady.dump()
+    authority = tmp_path / "authority.pem"
+    waits = {**app.config("", "", "")["waits"], "mesh": "1s"}
+    with tls_front(steady.gateway, steady.host, authority) as url:
+        steady.configure(app.candidate(replicas=1), waits=waits, **{"entrypoint": url})
+        doctor = steady.theseus("doctor", code=3)
+        steady.theseus("begin")
+        refused = steady.theseus("base-route", code=3)
+        for told in (doctor.text, refused.err):
+            assert "CERTIFICATE_VERIFY_FAILED" in told
+            assert "SSL_CERT_FILE" in told
+        named = {"SSL_CERT_FILE": str(authority)}
+        steady.theseus("base-route", env=named)
+        steady.theseus("rollback", env=named)
+    assert steady.dump() == before

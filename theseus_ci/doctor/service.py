@@ -21,12 +21,12 @@ from theseus_ci.rollout.autoscaler import idle_because
 from theseus_ci.rollout.lease import Lease, held
 from theseus_ci.rollout.readiness import selector_text
 from theseus_ci.rollout.store import StateStore
+from theseus_ci.rollout.view import TRUST, UNTRUSTED, UPSTREAM_TIME
 
 PROXY = "istio-proxy"
 INJECT = "sidecar.istio.io/inject"
 METRICS = ("metrics.k8s.io", "v1beta1")
 AMBIENT = "istio.io/dataplane-mode"
-UPSTREAM_TIME = "x-envoy-upstream-service-time"
 
 
 def service(patient: Patient) -> Finding:
@@ -141,9 +141,8 @@ def entrypoint(patient: Patient) -> Finding:
                 timeout=float(config.waits.request),
             )
         except OSError as error:
-            return problem(
-                "entrypoint", f"{one} does not answer: {error}", "see that it is up, from here"
-            )
+            remedy = TRUST if UNTRUSTED in str(error) else "see that it is up, from here"
+            return problem("entrypoint", f"{one} does not answer: {error}", remedy)
         if answer.status == 404 and UPSTREAM_TIME not in answer.headers:
             return warning(
                 "entrypoint",

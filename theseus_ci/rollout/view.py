@@ -29,6 +29,13 @@ _UNKNOWN_SUBSET = (
     "that the mesh has accepted it: istioctl analyze"
 )
 
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+"""In the words of OpenSSL about a certificate whose authority it does not know."""
+TRUST = (
+    "if an authority of your own has signed its certificate, name that authority's PEM file in the "
+    "environment: SSL_CERT_FILE=/etc/ssl/our-ca.pem"
+)
+
 Judge = Callable[[Answer], str]
 """What is wrong with an answer, "" when it is the one waited for."""
 
@@ -167,7 +174,7 @@ class MeshView:
     def _not_seen(self, what: str, entrypoint: str, last: str) -> MeshUnobserved:
         return MeshUnobserved(
             f"{entrypoint} did not show {what} within {self._config.waits.mesh}; last seen: {last}",
-            remedy=_UNKNOWN_SUBSET if _FROM_PROXY in last else _NOT_SERVED,
+            remedy=_remedy(last),
         )
 
     def _ask(self, entrypoint: str, request_headers: dict[str, str]) -> Answer:
@@ -178,6 +185,12 @@ class MeshView:
             headers=request_headers,
             timeout=float(self._config.waits.request),
         )
+
+
+def _remedy(last: str) -> str:
+    if UNTRUSTED in last:
+        return TRUST
+    return _UNKNOWN_SUBSET if _FROM_PROXY in last else _NOT_SERVED
 
 
 def require_entrypoint(config: Config) -> None:
