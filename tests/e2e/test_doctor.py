@@ -16,8 +16,9 @@ from tests.e2e.accounts import account, all_rights, kubeconfig
 from tests.e2e.api import Object
 from tests.e2e.world import COMMAND, World
 from theseus_ci.doctor.examination import CHECKS
+from theseus_ci.mesh.policy import ROOT_NAMESPACE
 from theseus_ci.report.junit import read_junit
-from theseus_ci.rights.needed import MESH_DEFAULTS, RELEASES
+from theseus_ci.rights.needed import MESH_DEFAULTS, RELEASES, Right
 
 KUBECTL = Path(COMMAND).with_name("kubectl")
 
@@ -64,7 +65,8 @@ def test_a_user_without_rights_is_told_what_to_have_applied(steady: World, tmp_p
     needed = {(one.verb, one.plural, one.namespace) for one in all_rights(steady)}
     missing = {(one["verb"], one["resource"], one["namespace"]) for one in told["missing"]}
     only_init = {(verb, kind, steady.namespace) for verb, kind in _INIT}
-    assert missing == needed - only_init
+    beside_routes = {(one.verb, one.plural, one.namespace) for one in _mesh_defaults(steady)}
+    assert missing == needed - only_init - beside_routes
     assert told["release"]["level"] == "not looked at"
     applied = subprocess.run(
         [KUBECTL, "--kubeconfig", steady.sandbox.kubeconfig, "apply", "-f", "-"],
@@ -83,6 +85,10 @@ def test_a_user_without_rights_is_told_what_to_have_applied(steady: World, tmp_p
 _INIT = (("list", "services"), ("list", "virtualservices"))
 
 
+def _mesh_defaults(world: World) -> list[Right]:
+    return all_rights(world, (MESH_DEFAULTS,))
+
+
 def test_rights_that_this_release_does_not_need_are_not_asked_for(steady: World) -> None:
     """Routes that theseus.yaml names need no right beyond namespaces; companions need more."""
     user = account(steady, all_rights(steady, (RELEASES, MESH_DEFAULTS)))
@@ -91,12 +97,17 @@ def test_rights_that_this_release_does_not_need_are_not_asked_for(steady: World)
         {
             "verb": "list",
             "apiGroup": "networking.istio.io",
-            "resource": "virtualservices",
+            "resource": resource,
             "namespace": None,
         }
+        for resource in ("virtualservices", "destinationrules")
     ]
     steady.configure(app.candidate(replicas=1), virtualServices=["web"])
-    findings(steady, kubeconfig=user.kubeconfig)
+    told = findings(steady, kubeconfig=user.kubeconfig)
+    assert "of other namespaces may not be looked at" in told["release"]["message"]
+    bare = account(steady, all_rights(steady, (RELEASES,)))
+    told = findings(steady, code=3, kubeconfig=bare.kubeconfig)
+    assert [one["namespace"] for one in told["missing"]] == [ROOT_NAMESPACE]
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "new"}}
     steady.configure([app.candidate(replicas=1), secret], virtualServices=["web"])
     told = findings(steady, code=3, kubeconfig=user.kubeconfig)
@@ -112,7 +123,7 @@ def test_rights_that_this_release_does_not_need_are_not_asked_for(steady: World)
 
 def test_init_without_rights_beyond_the_namespace_names_the_routes(steady: World) -> None:
     narrow = [one for one in all_rights(steady) if one.namespace == steady.namespace]
-    user = account(steady, [*narrow, *all_rights(steady, (MESH_DEFAULTS,))])
+    user = account(steady, narrow)
     written = steady.theseus(
         "init", "--service", "web", "--namespace", steady.namespace, kubeconfig=user.kubeconfig
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from tests.e2e import app
 from tests.e2e.api import Object
 from tests.e2e.world import World
-from theseus_ci.mesh.policy import ROOT_NAMESPACE
 from theseus_ci.rights.needed import Right
 
 Command = tuple[str, ...]
@@ -80,11 +79,11 @@ def first_uses(namespace: str) -> list[tuple[Command, list[Right]]]:
         ("init", "--service", "web", *here): [
             *of("get", "Service", "ReplicaSet", "Deployment"),
             *of("list", "Pod", "VirtualService", "DestinationRule", "HorizontalPodAutoscaler"),
-            *of("list", "DestinationRule", place=ROOT_NAMESPACE),
         ],
         ("backup",): of("list", "VirtualService", place=None),
         ("status",): of("get", "ConfigMap"),
         ("begin",): [
+            *of("list", "DestinationRule", place=None),
             *of("get", "Lease", *unread),
             *of("patch", *COMPANION_KINDS),
             *of("list", "Canary", "Rollout"),

@@ -20,12 +20,13 @@ from tests.tier.rights import Command, code_of, first_uses, furnish
 from tests.tier.servers import REAL
 from tests.tier.test_real_tier import KUBECTL
 from theseus_ci.rights.manifest import ACCOUNT, EXAMPLE_NAMESPACE
-from theseus_ci.rights.needed import LOAD_WORKERS, ROLES, Right
+from theseus_ci.rights.needed import LOAD_WORKERS, MESH_DEFAULTS, RELEASES, ROLES, Right
 
 pytestmark = REAL
 FILE = Path(__file__).parents[2] / "deploy" / "rbac.yaml"
-TESTED = tuple(role for role in ROLES if role is not LOAD_WORKERS)
-"""The workers' rights have tests of their own, with the workers."""
+TESTED = tuple(role for role in ROLES if role not in (LOAD_WORKERS, MESH_DEFAULTS))
+"""The workers' rights have tests of their own, with the workers; the mesh-wide defaults are asked
+for by themselves only where not all namespaces may be looked into."""
 RULE = re.compile(r"- apiGroups: \[(.*)\]\s+resources: \[(.*)\]\s+verbs: \[(.*)\]")
 
 
@@ -48,6 +49,20 @@ def test_every_right_is_needed_and_they_are_enough(world: World) -> None:
     ]
 
 
+def test_a_release_within_namespaces(world: World) -> None:
+    """Where theseus.yaml names the routes, nothing beyond namespaces has to be granted."""
+    world.start_service(replicas=1)
+    world.configure(app.candidate(replicas=1), performance=None, virtualServices=["web"])
+    defaults = [replace(one, why="") for one in all_rights(world, (MESH_DEFAULTS,))]
+    rights = [*all_rights(world, (RELEASES,)), *defaults]
+    for one in defaults:
+        lacking = account(world, [other for other in rights if other != one])
+        _must_fail(world, ("begin",), one, lacking.kubeconfig)
+    within = account(world, rights).kubeconfig
+    world.theseus("begin", kubeconfig=within)
+    world.theseus("rollback", kubeconfig=within)
+
+
 def _account_of_the_file(world: World) -> Path:
     """The ServiceAccount of deploy/rbac.yaml, which kubectl has applied for this namespace."""
     text = FILE.read_text(encoding="utf-8").replace(EXAMPLE_NAMESPACE, world.namespace)
@@ -66,7 +81,7 @@ def _account_of_the_file(world: World) -> Path:
 def _account_without(world: World, one: Right, rights: list[Right]) -> Path:
     """One who may do all but that; what may stand in for it goes too."""
     missing = {one}
-    if (one.kind, one.verb, one.namespace) == ("VirtualService", "list", world.namespace):
+    if one.verb == "list" and one.kind in ("VirtualService", "DestinationRule") and one.namespace:
         missing |= {other for other in rights if other.namespace is None}
     return account(world, [other for other in rights if other not in missing]).kubeconfig
 

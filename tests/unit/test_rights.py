@@ -48,7 +48,10 @@ def test_the_file_grants_the_list_and_nothing_else() -> None:
         own = list(rights(role, EXAMPLE_NAMESPACE, ROOT_NAMESPACE))
         assert len(own) == len({(one.kind, one.verb) for one in own}), "listed twice"
     everywhere = [one for one in listed if one.namespace is None]
-    assert [(one.verb, one.plural) for one in everywhere] == [("list", "virtualservices")]
+    assert [(one.verb, one.plural) for one in everywhere] == [
+        ("list", "virtualservices"),
+        ("list", "destinationrules"),
+    ]
 
 
 def test_what_is_missing_is_granted_beside_what_was_granted_before() -> None:

@@ -19,7 +19,7 @@ from theseus_ci.mesh.virtual_service import original_routes
 from theseus_ci.model import Object
 from theseus_ci.preflight.candidate import find_autoscaler
 from theseus_ci.preflight.previous import choose_previous
-from theseus_ci.preflight.routes import find_rules, find_virtual_services
+from theseus_ci.preflight.routes import find_own_rules, find_virtual_services
 from theseus_ci.preflight.running import find_running, find_service, running_of
 from theseus_ci.rollout.autoscaler import portable
 
@@ -55,7 +55,7 @@ def collect(session: Session, name: str | None) -> list[Object]:
     service = find_service(cluster, namespace, config.service)
     host = ServiceHost(config.service, namespace)
     virtual_services = find_virtual_services(cluster, config, host)
-    rules = find_rules(cluster, host)
+    rules = find_own_rules(cluster, host)
     if name is None:
         running = find_running(cluster, service)
         found = choose_previous(

@@ -15,7 +15,7 @@ from theseus_ci.mesh.routing import ServiceHost
 from theseus_ci.mesh.survey import reaching, survey
 from theseus_ci.model import Object, clone
 from theseus_ci.preflight.candidate import find_autoscaler
-from theseus_ci.preflight.routes import find_rules, find_virtual_services
+from theseus_ci.preflight.routes import find_own_rules, find_virtual_services
 from theseus_ci.preflight.running import Running, find_running, find_service, running_of
 from theseus_ci.rollout.lease import Lease
 
@@ -49,7 +49,7 @@ def _delete(session: Session, service: Object, host: ServiceHost) -> None:
     if version is None:
         raise UsageError(f"there is no Deployment {host.namespace}/{session.args.name}")
     virtual_services = find_virtual_services(cluster, config, host)
-    rules = [rule for rule in find_rules(cluster, host) if is_for(rule, host)]
+    rules = [rule for rule in find_own_rules(cluster, host) if is_for(rule, host)]
     others = [one for one in find_running(cluster, service) if one.name != version.name]
     _refuse_if_carrying(version, host, virtual_services, rules, service)
     subsets = _subsets_alone(version, rules, others)

@@ -18,7 +18,7 @@ from theseus_ci.model import Object
 from theseus_ci.preflight.begin import VERSION_LABELS
 from theseus_ci.preflight.candidate import find_autoscaler
 from theseus_ci.preflight.previous import choose_previous
-from theseus_ci.preflight.routes import find_rules, find_virtual_services, routing_to
+from theseus_ci.preflight.routes import find_own_rules, find_virtual_services, routing_to
 from theseus_ci.preflight.running import Running, find_running, find_service
 
 
@@ -115,7 +115,7 @@ def _previous(
     virtual_services: list[Object],
 ) -> Running | None:
     running = find_running(session.cluster, service)
-    rules = find_rules(session.cluster, host)
+    rules = find_own_rules(session.cluster, host)
     try:
         return choose_previous(
             session.cluster, config, host, running, survey(virtual_services, host), rules

@@ -131,7 +131,7 @@ def _wanted(patient: Patient) -> Iterator[Right]:
                 yield Right("VirtualService", verb, elsewhere, "`virtualServices:` names it")
     if not named:
         yield from rights(ROUTES, namespace, ROOT_NAMESPACE)
-    if namespace != ROOT_NAMESPACE and not _has_own_rule(patient):
+    elif namespace != ROOT_NAMESPACE and not _has_own_rule(patient):
         yield from rights(MESH_DEFAULTS, namespace, ROOT_NAMESPACE)
     if config is not None and config.performance and config.performance.load.workers:
         yield from rights(LOAD_WORKERS, namespace, ROOT_NAMESPACE)

@@ -14,7 +14,7 @@ from theseus_ci.model import Object
 from theseus_ci.preflight.begin import prepare
 from theseus_ci.preflight.candidate import find_autoscaler
 from theseus_ci.preflight.previous import choose_previous
-from theseus_ci.preflight.routes import find_rules, find_virtual_services
+from theseus_ci.preflight.routes import find_own_rules, find_virtual_services
 from theseus_ci.preflight.running import find_running, find_service
 from theseus_ci.quantities import counted
 from theseus_ci.rollout.autoscaler import idle_because
@@ -37,7 +37,7 @@ def service(patient: Patient) -> Finding:
     running = find_running(cluster, found)
     patient.service = found
     patient.virtual_services = find_virtual_services(cluster, config, host)
-    rules = find_rules(cluster, host)
+    rules = find_own_rules(cluster, host)
     patient.previous = choose_previous(
         cluster, config, host, running, survey(patient.virtual_services, host), rules
     )

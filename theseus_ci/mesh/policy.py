@@ -7,9 +7,10 @@ wildcard, and a longer wildcard over a shorter one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from theseus_ci.mesh.destination_rule import is_for
+from theseus_ci.mesh.destination_rule import is_for, subsets_of
+from theseus_ci.mesh.exports import exported_to, visible_in
 from theseus_ci.mesh.routing import ServiceHost
 from theseus_ci.mesh.virtual_service import namespace_of
 from theseus_ci.model import Object, clone
@@ -44,31 +45,70 @@ def effective_rules(
     usable = [rule for rule in destination_rules if not rule["spec"].get("workloadSelector")]
     for namespace in dict.fromkeys((client, service.namespace, root_namespace)):
         visible = [
-            rule
-            for rule in usable
-            if namespace_of(rule) == namespace and _exported(rule, namespace, client)
+            rule for rule in usable if namespace_of(rule) == namespace and visible_in(rule, client)
         ]
-        ranked = [(_rank(rule, service), rule) for rule in visible]
-        best = max((rank for rank, _ in ranked), default=0)
-        if best:
-            return sorted((rule for rank, rule in ranked if rank == best), key=_age)
+        winning = _winning(service, visible)
+        if winning:
+            return winning
     return []
+
+
+def _winning(service: ServiceHost, rules: Iterable[Object]) -> list[Object]:
+    """Those with the most specific host for the service, oldest first."""
+    ranked = [(_rank(rule, service), rule) for rule in rules]
+    best = max((rank for rank, _ in ranked), default=0)
+    return sorted((rule for rank, rule in ranked if best and rank == best), key=_age)
 
 
 def shadowing_rules(
     service: ServiceHost,
     destination_rules: Iterable[Object],
+    subsets: Mapping[str, Mapping[str, str]],
     root_namespace: str = ROOT_NAMESPACE,
 ) -> list[Object]:
-    """Rules in other namespaces that hide the service's own rule from the proxies there.
+    """Rules of other namespaces that keep these subsets, labels by name, from proxies there.
 
-    Those proxies would not know our subsets: a route that names one answers 503.
+    Such a proxy never looks at the service's own rule: a route that names a subset which the rule
+    lacks answers 503.
     """
+    local: dict[str, list[Object]] = {}
+    for rule in destination_rules:
+        if namespace_of(rule) != service.namespace and _comes_first(rule, root_namespace):
+            local.setdefault(namespace_of(rule), []).append(rule)
     return [
-        rule
-        for rule in destination_rules
-        if namespace_of(rule) not in (service.namespace, root_namespace) and _rank(rule, service)
+        rule for rules in local.values() for rule in _lacking(_winning(service, rules), subsets)
     ]
+
+
+def _comes_first(rule: Object, root_namespace: str) -> bool:
+    """Whether proxies of its own namespace look at it before they look into the service's.
+
+    In the root namespace, where gateways often run, only a rule that is meant for them alone.
+    """
+    own = namespace_of(rule)
+    if own == root_namespace:
+        return exported_to(rule) == {own}
+    return visible_in(rule, own)
+
+
+def _lacking(rules: Sequence[Object], subsets: Mapping[str, Mapping[str, str]]) -> list[Object]:
+    """Those of a namespace's rules for the service by which some proxy there lacks a subset.
+
+    A rule with a workload selector is all that the selected pods see; where there is no other one,
+    the pods that it does not select see none at all.
+    """
+    for_all = [rule for rule in rules if not rule["spec"].get("workloadSelector")]
+    if rules and not _have(for_all, subsets):
+        return list(rules)
+    return [rule for rule in rules if rule not in for_all and not _have([rule], subsets)]
+
+
+def _have(rules: Iterable[Object], subsets: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether the rules, merged, have all these subsets."""
+    known = [
+        (one.get("name"), one.get("labels") or {}) for rule in rules for one in subsets_of(rule)
+    ]
+    return all((name, dict(labels)) in known for name, labels in subsets.items())
 
 
 def rule_to_edit(
@@ -101,11 +141,6 @@ def _rank(rule: Object, service: ServiceHost) -> int:
     if host.startswith("*") and service.fqdn.endswith(host[1:]) and len(host) <= len(service.fqdn):
         return len(host)
     return 0
-
-
-def _exported(rule: Object, namespace: str, client: str) -> bool:
-    targets = rule["spec"].get("exportTo") or ["*"]
-    return "*" in targets or client in targets or ("." in targets and namespace == client)
 
 
 def _age(rule: Object) -> tuple[str, str]:

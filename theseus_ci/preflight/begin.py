@@ -17,8 +17,9 @@ from theseus_ci.flow import build_plan, load_flow
 from theseus_ci.manifest import wanted_replicas
 from theseus_ci.measure import Measurement, read_anchor
 from theseus_ci.mesh.choose import Choice, choose_sides
+from theseus_ci.mesh.created import new_virtual_service
 from theseus_ci.mesh.destination_rule import is_for
-from theseus_ci.mesh.policy import effective_traffic_policy, rule_to_edit
+from theseus_ci.mesh.policy import effective_traffic_policy
 from theseus_ci.mesh.routing import ServiceHost, Side
 from theseus_ci.mesh.survey import survey
 from theseus_ci.model import Object
@@ -26,6 +27,9 @@ from theseus_ci.preflight import candidate as candidates
 from theseus_ci.preflight.dangers import Found, refuse_dangers
 from theseus_ci.preflight.previous import choose_previous
 from theseus_ci.preflight.routes import (
+    Routed,
+    Rules,
+    edited_rule,
     find_rules,
     find_virtual_services,
     refuse_bad_routes,
@@ -59,14 +63,14 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
     host = ServiceHost(config.service, namespace)
     running = find_running(cluster, service)
     virtual_services = find_virtual_services(cluster, config, host)
-    rules = find_rules(cluster, host)
+    rules = find_rules(cluster, config, host)
     found = survey(virtual_services, host)
-    previous = choose_previous(cluster, config, host, running, found, rules)
+    previous = choose_previous(cluster, config, host, running, found, rules.own)
     release = candidates.settle_name(release, config, previous)
     planned = candidates.check_candidate(cluster, config, release, service, previous)
     candidates.check_companions(cluster, config, release, namespace)
     hpa = candidates.find_autoscaler(cluster, namespace, previous.name) if previous else None
-    own_rules = [rule for rule in rules if is_for(rule, host)]
+    own_rules = [rule for rule in rules.own if is_for(rule, host)]
     refuse_dangers(
         cluster,
         config,
@@ -78,8 +82,9 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
             destination_rules=tuple(own_rules),
         ),
     )
-    choice = _choose(host, virtual_services, rules, previous, planned, running)
-    refuse_bad_routes(config, found, rules, planned)
+    choice = _choose(host, virtual_services, rules.own, previous, planned, running)
+    routed = Routed(found, virtual_services or [_created(config, host)], rules, choice)
+    refuse_bad_routes(routed, planned)
     plan = build_plan(load_flow(config.flow, folder), config, has_previous=previous is not None)
     anchor, notes = _anchor(config)
     return State(
@@ -103,10 +108,10 @@ def prepare(world: World, config: Config, namespace: str, folder: Path) -> State
         wanted_replicas=max(wanted_replicas(release.deployment), config.first_replicas),
         overlapping=previous is not None
         and candidates.selectors_overlap(previous.deployment, planned),
-        routes=_routes(config, host, service, virtual_services, rules, own_rules, choice),
+        routes=_routes(config, host, service, virtual_services, rules, choice),
         previous_routed=True,
         anchor=anchor,
-        notes=[*warnings(found), *_idle(hpa), *_doubts(config), *notes],
+        notes=[*warnings(routed), *_idle(hpa), *_doubts(config), *notes],
         touches=tuple(
             ref_of(obj)
             for obj in (
@@ -175,8 +180,7 @@ def _routes(
     host: ServiceHost,
     service: Object,
     virtual_services: Sequence[Object],
-    rules: Sequence[Object],
-    own_rules: Sequence[Object],
+    rules: Rules,
     choice: Choice,
 ) -> Routes:
     created: list[Ref] = []
@@ -184,8 +188,7 @@ def _routes(
     if not refs:
         refs = [Ref(kind="VirtualService", namespace=host.namespace, name=f"{host.name}-theseus")]
         created += refs
-    model = choice.previous or choice.candidate
-    chosen = rule_to_edit(host, own_rules, model.stands_for or model.subset)
+    chosen = edited_rule(host, rules.own, choice)
     if chosen is not None:
         rule = ref_of(chosen)
     else:
@@ -200,8 +203,15 @@ def _routes(
         replaces=tuple(sorted(choice.replaces)),
         hosts=_hosts(config, host),
         tcp_ports=_tcp_ports(service),
-        traffic_policy=effective_traffic_policy(host, rules) if chosen is None else None,
+        traffic_policy=effective_traffic_policy(host, [*rules.own, *rules.others])
+        if chosen is None
+        else None,
     )
+
+
+def _created(config: Config, host: ServiceHost) -> Object:
+    """The VirtualService of a service that has none, as far as it matters who takes its routes."""
+    return new_virtual_service(host, hosts=_hosts(config, host), gateways=config.gateways)
 
 
 def _hosts(config: Config, host: ServiceHost) -> tuple[str, ...]:

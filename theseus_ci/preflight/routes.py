@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from theseus_ci.config.types import Config
 from theseus_ci.errors import ConfigError, Forbidden, Refused, UnknownKind
+from theseus_ci.mesh.choose import Choice
+from theseus_ci.mesh.exports import (
+    EVERYWHERE,
+    exported_to,
+    for_callers,
+    gateway_namespaces,
+    visible_in,
+)
 from theseus_ci.mesh.policy import ROOT_NAMESPACE, rule_to_edit, shadowing_rules
 from theseus_ci.mesh.routing import ServiceHost
-from theseus_ci.mesh.survey import Survey, reaching, survey
+from theseus_ci.mesh.survey import Survey, identity, reaching, survey
+from theseus_ci.mesh.virtual_service import namespace_of
 from theseus_ci.model import Object
 from theseus_ci.ports import Cluster
+from theseus_ci.rights.needed import ROUTES
 
 
 def find_virtual_services(cluster: Cluster, config: Config, service: ServiceHost) -> list[Object]:
@@ -49,14 +60,59 @@ def routing_to(service: ServiceHost, virtual_services: list[Object]) -> list[Obj
     ]
 
 
-def find_rules(cluster: Cluster, service: ServiceHost) -> list[Object]:
-    """The DestinationRules that can matter to the service: those of its namespace, and the
-    mesh-wide ones where no rule of its own hides them. Raises Forbidden."""
-    rules = cluster.list("DestinationRule", service.namespace)
-    if service.namespace == ROOT_NAMESPACE or rule_to_edit(service, rules) is not None:
-        return rules
+class Rules(NamedTuple):
+    """The DestinationRules that can matter to a service."""
+
+    own: list[Object]  # of its namespace
+    others: list[Object]  # of istio-system, and of all other namespaces that may be looked at
+    everywhere: bool  # whether all of them were looked at
+
+
+class Routed(NamedTuple):
+    """What a rollout is going to route by. `virtual_services`: with one that it creates."""
+
+    found: Survey
+    virtual_services: Sequence[Object]
+    rules: Rules
+    choice: Choice
+
+
+def find_own_rules(cluster: Cluster, service: ServiceHost) -> list[Object]:
+    """The DestinationRules of the service's namespace. Raises Forbidden."""
+    return cluster.list("DestinationRule", service.namespace)
+
+
+def find_rules(cluster: Cluster, config: Config, service: ServiceHost) -> Rules:
+    """Those of all namespaces: a proxy looks into its own before it looks into the service's.
+
+    Where only namespaces may be looked into and theseus.yaml names the routes, those of the
+    service's, and the mesh-wide ones where no rule of its own hides them.
+
+    Raises Forbidden.
+    """
     try:
-        return rules + cluster.list("DestinationRule", ROOT_NAMESPACE)
+        found = cluster.list("DestinationRule", None)
+    except Forbidden as error:
+        if config.virtual_services:
+            return _rules_of_namespaces(cluster, service)
+        raise Forbidden(
+            str(error),
+            rule=error.rule,
+            remedy=f"name all VirtualServices that route to {service.name} in theseus.yaml, as "
+            "`virtualServices: [NAME, NAMESPACE/NAME]`: callers' own DestinationRules are then not "
+            f"looked for; or {error.remedy}",
+        ) from error
+    own = [rule for rule in found if namespace_of(rule) == service.namespace]
+    others = [rule for rule in found if namespace_of(rule) != service.namespace]
+    return Rules(own, others, everywhere=True)
+
+
+def _rules_of_namespaces(cluster: Cluster, service: ServiceHost) -> Rules:
+    own = find_own_rules(cluster, service)
+    if service.namespace == ROOT_NAMESPACE or rule_to_edit(service, own) is not None:
+        return Rules(own, [], everywhere=False)
+    try:
+        return Rules(own, cluster.list("DestinationRule", ROOT_NAMESPACE), everywhere=False)
     except Forbidden as error:
         raise Forbidden(
             str(error),
@@ -66,22 +122,23 @@ def find_rules(cluster: Cluster, service: ServiceHost) -> list[Object]:
         ) from error
 
 
-def refuse_bad_routes(
-    config: Config, found: Survey, rules: Sequence[Object], candidate: Object
-) -> None:
+def refuse_bad_routes(routed: Routed, candidate: Object) -> None:
     """Raise Refused for routes with which a rollout would not be what it says."""
+    found = routed.found
     problems = [
-        *_reaching_the_candidate(found, rules, candidate),
+        *_reaching_the_candidate(found, routed.rules.own, candidate),
         *_unseen_delegates(found),
-        *_hidden_subsets(found, rules),
+        *(_hidden(rule) for rule, sure in _hiding(routed) if sure),
+        *_not_exported(routed),
     ]
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
-        raise Refused(f"the routes of {config.service} stand in the way:\n{listed}")
+        raise Refused(f"the routes of {found.service.name} stand in the way:\n{listed}")
 
 
-def warnings(found: Survey) -> Iterator[str]:
+def warnings(routed: Routed) -> Iterator[str]:
     """What people should know of the routes, though it does not stand in the way."""
+    found = routed.found
     for where in found.mirrors:
         yield (
             f"{where} mirrors requests to the service: copies of them can reach the candidate's "
@@ -96,6 +153,19 @@ def warnings(found: Survey) -> Iterator[str]:
         yield (
             f"VirtualService {'/'.join(who)} has no http routes: no dark route there, and its "
             "edits cannot be observed, only waited for"
+        )
+    for rule, sure in _hiding(routed):
+        if not sure:
+            yield (
+                f"DestinationRule {_full_name(rule)} hides the service's own rule from the proxies "
+                "of its namespace: if a gateway of the routes runs there, it answers 503"
+            )
+    if not routed.rules.everywhere:
+        yield (
+            "DestinationRules of other namespaces may not be looked at: one for "
+            f"{found.service.fqdn} in a caller's namespace would hide the service's own there, and "
+            f"the caller be answered 503. ClusterRole {ROUTES.name} of deploy/rbac.yaml allows to "
+            "look"
         )
 
 
@@ -125,13 +195,68 @@ def _unseen_delegates(found: Survey) -> Iterator[str]:
             )
 
 
-def _hidden_subsets(found: Survey, rules: Sequence[Object]) -> Iterator[str]:
-    for rule in shadowing_rules(found.service, rules):
-        metadata = rule["metadata"]
-        yield (
-            f"DestinationRule {metadata['namespace']}/{metadata['name']} hides the service's own "
-            "rule from the proxies of its namespace: they would not know the subsets. Remove it"
-        )
+def _hiding(routed: Routed) -> Iterator[tuple[Object, bool]]:
+    """Rules that hide the service's own from proxies which may have the routes, and whether these
+    proxies surely are such as the routes are for."""
+    sides = [side for side in (routed.choice.previous, routed.choice.candidate) if side]
+    subsets = {side.subset: side.labels for side in sides}
+    for rule in shadowing_rules(routed.found.service, routed.rules.others, subsets):
+        place = namespace_of(rule)
+        there = [vs for vs in routed.virtual_services if visible_in(vs, place)]
+        if there:
+            yield rule, any(for_callers(vs) or place in gateway_namespaces(vs) for vs in there)
+
+
+def _hidden(rule: Object) -> str:
+    return (
+        f"DestinationRule {_full_name(rule)} hides the service's own rule from the proxies of its "
+        "namespace: they would not know the subsets that the routes are going to name, and answer "
+        "503. Remove it, or move its policy into the service's own rule"
+    )
+
+
+def _not_exported(routed: Routed) -> Iterator[str]:
+    """Routes that proxies have which do not see the rule.
+
+    A gateway's pods may run in another namespace than it is in, so of routes for gateways alone
+    only a rule that no other namespace sees is surely too narrow.
+    """
+    service = routed.found.service
+    rule = edited_rule(service, routed.rules.own, routed.choice)
+    if rule is None or exported_to(rule) == EVERYWHERE:
+        return
+    told = exported_to(rule)
+    for vs in routed.virtual_services:
+        wider = exported_to(vs) - told and (for_callers(vs) or told <= {service.namespace})
+        if wider and not _names_subsets_already(routed.found, vs):
+            yield (
+                f"DestinationRule {_full_name(rule)} is exported to {_listed(told)} alone, "
+                f"VirtualService {_full_name(vs)} to {_listed(exported_to(vs))}: proxies that see "
+                "but the routes would not know the subsets which these are going to name, and "
+                "answer 503. Give both the same `exportTo`"
+            )
+
+
+def edited_rule(service: ServiceHost, own: Sequence[Object], choice: Choice) -> Object | None:
+    """The rule that is to hold the subsets; None when one has to be created."""
+    model = choice.previous or choice.candidate
+    return rule_to_edit(service, own, model.stands_for or model.subset)
+
+
+def _names_subsets_already(found: Survey, vs: Object) -> bool:
+    """Whether all of its routes did so before: who does not see the rule is served by none."""
+    subsets = [one.subset for one in found.shares if one.virtual_service == identity(vs)]
+    return bool(subsets) and all(subsets)
+
+
+def _listed(namespaces: frozenset[str]) -> str:
+    if namespaces == EVERYWHERE:
+        return "all namespaces"
+    return f"namespace {', '.join(sorted(namespaces))}" if namespaces else "no namespace"
+
+
+def _full_name(obj: Object) -> str:
+    return "/".join(identity(obj))
 
 
 def _named(cluster: Cluster, name: str, service: ServiceHost) -> Object:

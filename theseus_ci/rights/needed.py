@@ -103,7 +103,7 @@ MESH_DEFAULTS = Role(
     "theseus-ci-mesh-defaults",
     Scope.MESH,
     (Rule("DestinationRule", ("list",), "a new DestinationRule must keep the mesh-wide settings"),),
-    when="the service has no DestinationRule of its own",
+    when="theseus-ci-routes is not granted and the service has no DestinationRule of its own",
 )
 ROUTES = Role(
     "theseus-ci-routes",
@@ -114,8 +114,10 @@ ROUTES = Role(
             ("list",),
             "those that route to the service; else name them in theseus.yaml",
         ),
+        Rule("DestinationRule", ("list",), "those that hide the service's own from callers"),
     ),
-    when="theseus.yaml does not name the service's `virtualServices:`",
+    when="theseus.yaml does not name the service's `virtualServices:`; where it does, and this is "
+    "not granted, nobody looks whether a caller's DestinationRule hides the service's own",
 )
 INIT = Role(
     "theseus-ci-init",

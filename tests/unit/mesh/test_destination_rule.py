@@ -268,12 +268,42 @@ def test_the_policy_in_effect_is_found_as_istio_finds_it() -> None:
     everything = [*rules, exact, gateway]
     found = effective_traffic_policy(REVIEWS, everything, client_namespace="edge")
     assert found == named("edge")
-    assert shadowing_rules(REVIEWS, everything) == [gateway]
+    assert shadowing_rules(REVIEWS, everything, {"v1": V1}) == [gateway]
     assert rule_to_edit(REVIEWS, everything) is exact
     assert rule_to_edit(REVIEWS, rules) is None
     hidden = rule(trafficPolicy=named("hidden"), namespace=NAMESPACE, exportTo=["."])
     assert effective_traffic_policy(REVIEWS, [hidden]) == named("hidden")
     assert effective_traffic_policy(REVIEWS, [hidden], client_namespace="edge") is None
+
+
+def test_rules_that_keep_subsets_from_callers() -> None:
+    """By namespace; what Istio's own push context does with each."""
+    host = REVIEWS.fqdn
+    v1, v2 = ({"name": name, "labels": labels} for name, labels in (("v1", V1), ("v2", V2)))
+
+    def hiding(*rules: Object) -> list[Object]:
+        return shadowing_rules(REVIEWS, [rule(v1, v2), *rules], {"v1": V1, "v2": V2})
+
+    def selecting(*subsets: Object) -> Object:
+        selector = {"matchLabels": {"app": "batch"}}
+        return rule(*subsets, host=host, namespace="a", workloadSelector=selector)
+
+    bare = rule(host=host, namespace="a")
+    private = rule(host=host, namespace="a", exportTo=["."])
+    half = rule(v1, host=host, namespace="a")
+    rest = rule(v2, host=host, namespace="a")
+    other = rule(v1, subset("v2", {"version": "v3"}), host=host, namespace="a")
+    wide = rule(host="*.local", namespace="a")
+    for one in (bare, private, half, other, wide, selecting(), selecting(v1, v2)):
+        assert hiding(one) == [one], "where no rule is for all pods, those not selected see none"
+    assert hiding(half, rest, wide) == []
+    assert hiding(half, rest, selecting(v1, v2)) == []
+    assert hiding(half, rest, selecting()) == [selecting()]
+    assert hiding(rule(host=host, namespace="a", exportTo=["b"])) == []
+    assert hiding(rule(host="reviews", namespace="a")) == []
+    assert hiding(rule(host=host, namespace="istio-system")) == []
+    for_gateways = rule(host=host, namespace="istio-system", exportTo=["."])
+    assert hiding(for_gateways) == [for_gateways]
 
 
 @pytest.mark.parametrize(
