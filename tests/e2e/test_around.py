@@ -85,7 +85,9 @@ def test_init_writes_what_begin_and_plan_take(steady: World) -> None:
     before = _objects(steady)
     folder = steady.folder / "fresh"
     folder.mkdir()
-    text = steady.theseus("init", "--service", "web", "--namespace", steady.namespace).out
+    done = steady.theseus("init", "--service", "web", "--namespace", steady.namespace)
+    assert "write the gateway's URL" in done.err
+    text = done.out
     assert _objects(steady) == before
     (folder / "theseus.yaml").write_text(text)
     (folder / "candidate.yaml").write_text(yaml.safe_dump(app.candidate()))

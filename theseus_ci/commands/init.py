@@ -38,6 +38,12 @@ def _act(session: Session) -> int:
         )
     facts = gather(session, namespace, args.service, args.manifest)
     text = render(facts)
+    if facts.entrypoint is None:
+        print(
+            "# write the gateway's URL, as it is reached from here, as `entrypoint`: the cluster "
+            "does not tell it",
+            file=sys.stderr,
+        )
     if args.output is None:
         sys.stdout.write(text)
         return EXIT_DONE
