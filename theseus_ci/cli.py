@@ -1,8 +1,8 @@
 """The command line: finds the command, imports only its module, turns errors into exit codes.
 
-This is the only place that catches everything. Importing it costs little, so that `--help` and
-`--version` answer at once: what a command takes is in `arguments`, and the module that runs it is
-imported when it is about to run.
+This is the only place that catches everything, but for `run`, which has a release to take back
+first. Importing it costs little, so that `--help` and `--version` answer at once: what a command
+takes is in `arguments`, and the module that runs it is imported when it is about to run.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import argparse
 import os
 import sys
 
-from theseus_ci import __version__, importing
+from theseus_ci import __version__, importing, streams
 from theseus_ci.arguments import listing, of_command
-from theseus_ci.errors import EXIT_CANNOT_KNOW, EXIT_USAGE, TheseusError
+from theseus_ci.errors import EXIT_CANNOT_KNOW, EXIT_USAGE, TheseusError, tell_unforeseen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing takes as long as everything of ours here
@@ -53,6 +53,10 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"formatter_class": Help, **options})
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        sys.stdout.flush()  # the help: here it can still be said that it could not be printed
+        super().exit(status, message)
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(
@@ -65,36 +69,43 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    if argv is None:  # else the streams are the caller's
+        streams.prepare()
     arguments = sys.argv[1:] if argv is None else argv
+    command = _named(arguments)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except TheseusError as error:
+        print(f"{PROGRAM} {command}".rstrip() + f": {error}", file=sys.stderr)
+        if error.remedy:
+            print(f"  {error.remedy}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        return EXIT_CANNOT_KNOW
+    except Exception:  # noqa: BLE001 (the traceback is kept, the code is ours)
+        tell_unforeseen(command)
+        return EXIT_CANNOT_KNOW
+    return code
+
+
+def _run(arguments: list[str]) -> int:
     parser = _parser(arguments)
     args = parser.parse_args(arguments)
     if args.command is None:
         parser.print_help()
         return EXIT_USAGE
-    try:
-        return int(load(args.command).run(args))
-    except TheseusError as error:
-        print(f"theseus-ci {args.command}: {error}", file=sys.stderr)
-        if error.remedy:
-            print(f"  {error.remedy}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_CANNOT_KNOW
-    except Exception:  # noqa: BLE001 (the one place: the traceback is kept, the code is ours)
-        import traceback  # noqa: PLC0415 - takes as long to import as all of --help
+    return int(load(args.command).run(args))
 
-        traceback.print_exc()
-        print(
-            f"theseus-ci {args.command}: an error nobody foresaw; please report the lines above",
-            file=sys.stderr,
-        )
-        return EXIT_CANNOT_KNOW
+
+def _named(arguments: list[str]) -> str:
+    """The word that should be a command; "" where there is none."""
+    return next((word for word in arguments if not word.startswith("-")), "")
 
 
 def _parser(arguments: list[str]) -> argparse.ArgumentParser:
     """The parser; of the commands it knows the one that `arguments` name."""
-    chosen = next((word for word in arguments if not word.startswith("-")), "")
+    chosen = _named(arguments)
     of_all = arguments[:1] != [chosen]  # --help before a command is about all of them
     parser = Parser(
         prog=PROGRAM,

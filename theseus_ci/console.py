@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, TextIO
 
 from theseus_ci.quantities import counted
+from theseus_ci.streams import telling
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -18,14 +18,17 @@ REFRESH_PER_SECOND = 4
 
 
 class Console:
-    """Sentences with a time in front; waits say what they wait for."""
+    """Sentences with a time in front; waits say what they wait for.
+
+    Where they cannot be written, be it that the reader has gone away (`| head`) or the disk is
+    full, the rollout goes on without.
+    """
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stdout
+        self._stream = telling(stream or sys.stdout)
         self._terminal = self._stream.isatty()
         self._last_progress = ("", 0.0)
         self._live: Live | None = None
-        self._broken = False
         self.status = StatusLine()
 
     def log(self, sentence: str) -> None:
@@ -47,6 +50,10 @@ class Console:
         if sentence != last and (not last or now - at >= QUIET_SECONDS):
             self._write(f"{time.strftime('%H:%M:%S')}    … {sentence}\n")
             self._last_progress = (sentence, now)
+
+    def ask(self, question: str) -> None:
+        """What a person is to answer, behind it."""
+        self._write(question)
 
     def follow(self) -> None:
         """From now on show the status line, where somebody can see it."""
@@ -70,15 +77,8 @@ class Console:
             self._live = None
 
     def _write(self, text: str) -> None:
-        """Write; a reader that has gone away (`| head`) must not stop a rollout half way."""
-        if self._broken:
-            return
-        try:
-            self._stream.write(text)
-            self._stream.flush()
-        except BrokenPipeError:
-            self._broken = True
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        self._stream.write(text)
+        self._stream.flush()
 
 
 class StatusLine:

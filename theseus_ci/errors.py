@@ -20,12 +20,15 @@
         ├── MeshUnobserved           the mesh did not show what was asked for in time
         ├── WorldChanged             somebody changed what the rollout stands on
         ├── NoData                   a check or measurement came back empty
+        ├── NotPrinted               what was asked for could not be written to standard output
         └── Interrupted              SIGTERM or SIGINT; exits with 128 + signal
 
 A bad verdict on the release (exit code 1) is a value, not an exception: see `model.Outcome`.
 """
 
 from __future__ import annotations
+
+import sys
 
 EXIT_DONE = 0
 EXIT_BAD_RELEASE = 1
@@ -144,6 +147,12 @@ class NoData(CannotKnow):
     """A check asserted nothing, or a measurement has too few samples."""
 
 
+class NotPrinted(CannotKnow):
+    """Standard output, where the answer was to go, could not be written."""
+
+    next_command = "mend what the message says, then run the same command again"
+
+
 class Interrupted(CannotKnow):
     """A signal asked the process to stop; the state has been saved."""
 
@@ -151,3 +160,14 @@ class Interrupted(CannotKnow):
         super().__init__(f"stopped by signal {signal_number}")
         self.signal_number = signal_number
         self.exit_code = EXIT_SIGNAL + signal_number
+
+
+def tell_unforeseen(command: str) -> None:
+    """Tell of the exception at hand, which is no TheseusError but a mistake in this program."""
+    import traceback  # noqa: PLC0415 - takes as long to import as all of --help
+
+    traceback.print_exc()
+    print(
+        f"theseus-ci {command}: an error nobody foresaw; please report the lines above",
+        file=sys.stderr,
+    )

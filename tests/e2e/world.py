@@ -178,6 +178,7 @@ class World:
     def write(self, name: str, content: object) -> Path:
         """A YAML file: text as it is, one object, or several documents."""
         path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
         if isinstance(content, list):
             text = yaml.safe_dump_all(content, sort_keys=False)
         else:
@@ -230,6 +231,24 @@ class World:
         done = Done(ended.code, ended.out, ended.err)
         assert code is None or done.code == code, f"exit {done.code}\n{done.text}"
         assert "Traceback" not in done.text, done.text
+        return done
+
+    def shell(self, line: str, *, code: int = 0, env: Mapping[str, str] | None = None) -> Done:
+        """A line as typed into a shell, with redirections; what they leave of the output."""
+        known = self._environment(None, env)
+        ended = subprocess.run(
+            ["sh", "-c", line],
+            cwd=self.folder,
+            env={**known, "PATH": f"{COMMAND.parent}:{known['PATH']}"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        done = Done(ended.returncode, ended.stdout, ended.stderr)
+        assert done.code == code, f"exit {done.code}\n{done.text}"
         return done
 
     def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> Running:

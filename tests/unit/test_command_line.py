@@ -86,3 +86,22 @@ def test_a_kubeconfig_that_is_none_is_a_mistake_too(content: bytes, tmp_path: Pa
     *_, traffic, following = done.stderr.splitlines()
     assert traffic == "production traffic: as before, this command has touched nothing"
     assert following.startswith("next: ")
+
+
+@pytest.mark.parametrize("question", ["--help", "plan --help", "--version"])
+def test_an_answer_that_cannot_be_printed_is_a_failure(question: str) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run(
+            [THESEUS, *question.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    command = " ".join(["theseus-ci", *question.split()[:-1]])
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [
+        f"{command}: cannot write to standard output: No space left on device",
+        "  nothing else went wrong: see where the output leads, then run it again",
+    ]

@@ -56,7 +56,7 @@ def _answered(session: Session, rollout: Rollout, step: Step, gate: Gate) -> boo
 
 def _ask(session: Session, rollout: Rollout, gate: Gate) -> str:
     """yes, no, or nothing when there was no answer in time."""
-    print(f"{gate.message} [yes/no, within {gate.timeout:g} s] ", end="", flush=True)
+    session.console.ask(f"{gate.message} [yes/no, within {gate.timeout:g} s] ")
     deadline = session.clock.monotonic() + gate.timeout
     while session.clock.monotonic() < deadline:
         rollout.alive()

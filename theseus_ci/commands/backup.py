@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import sys
 from pathlib import Path
 
@@ -34,10 +35,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _act(session: Session) -> int:
     objects = collect(session, session.args.name)
-    text = yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True)
     if session.args.output is None:
-        sys.stdout.write(text)
+        sys.stdout.write(_text(objects, plain=codecs.lookup(sys.stdout.encoding).name == "utf-8"))
         return EXIT_DONE
+    text = _text(objects, plain=True)
     try:
         Path(session.args.output).write_text(text, encoding="utf-8")
     except OSError as error:
@@ -45,6 +46,11 @@ def _act(session: Session) -> int:
     names = ", ".join(f"{obj['kind']} {obj['metadata']['name']}" for obj in objects)
     session.console.log(f"wrote {session.args.output}: {names}")
     return EXIT_DONE
+
+
+def _text(objects: list[Object], *, plain: bool) -> str:
+    """YAML; where its encoding is not UTF-8, not `plain` but with escapes, and so for any."""
+    return str(yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=plain))
 
 
 def collect(session: Session, name: str | None) -> list[Object]:

@@ -29,6 +29,7 @@ from theseus_ci.jenkins.gates import Gate
 from theseus_ci.jenkins.install import changes, install
 from theseus_ci.jenkins.job import Parameter, PipelineJob
 from theseus_ci.quantities import Duration
+from theseus_ci.streams import telling
 
 BAD_RESULTS = frozenset({"FAILURE", "UNSTABLE"})
 
@@ -128,19 +129,25 @@ def _approve(client: Client, args: argparse.Namespace) -> int:
     given = pairs(args.parameter, os.environ)
     gate = _chosen(client, args)
     values = gates.approve(client, gate, given)
-    print(f"approved {gate.id} of build {gate.build} of {gate.job}")
+    lines = [f"approved {gate.id} of build {gate.build} of {gate.job}"]
     for asked in gate.parameters:
         if not asked.secret:
             source = "given" if asked.name in given else "default"
-            print(f"  {asked.name} = {json.dumps(values[asked.name])} ({source})")
+            lines.append(f"  {asked.name} = {json.dumps(values[asked.name])} ({source})")
+    _tell(lines)
     return EXIT_DONE
 
 
 def _reject(client: Client, args: argparse.Namespace) -> int:
     gate = _chosen(client, args)
     gates.reject(client, gate)
-    print(f"rejected {gate.id} of build {gate.build} of {gate.job}")
+    _tell([f"rejected {gate.id} of build {gate.build} of {gate.job}"])
     return EXIT_DONE
+
+
+def _tell(lines: list[str]) -> None:
+    """What has been done, and would not be by running it again: so it is no failure to lose it."""
+    print("\n".join(lines), file=telling(sys.stdout), flush=True)
 
 
 def _chosen(client: Client, args: argparse.Namespace) -> Gate:

@@ -24,7 +24,7 @@ from theseus_ci.config.types import Config
 from theseus_ci.console import Console
 from theseus_ci.errors import ClusterUnavailable, Interrupted, StateError, TheseusError
 from theseus_ci.rollout import traffic
-from theseus_ci.rollout.artefact import read_artefact
+from theseus_ci.rollout.artefact import read_artefact, write_artefact
 from theseus_ci.rollout.context import Rollout, World
 from theseus_ci.rollout.lease import Lease, held
 from theseus_ci.rollout.situation import next_command
@@ -180,6 +180,7 @@ class Session:
         """Run `act`; whatever fails ends with the facts a person on call needs."""
         try:
             code = act()
+            sys.stdout.flush()  # an answer that cannot be printed is a failure like others
         except TheseusError as error:
             self._save_what_is_known()
             self.console.close()
@@ -193,12 +194,16 @@ class Session:
 
     def explain(self, error: TheseusError) -> None:
         """What happened, what to do, where traffic is, what to run next."""
+        self.tell(error)
+        reachable = not isinstance(error, ClusterUnavailable | Interrupted)
+        self.last_words(read_cluster=reachable, following=error)
+
+    def tell(self, error: TheseusError) -> None:
+        """What happened and what to do."""
         print(f"theseus-ci {self.args.command}: {error}", file=sys.stderr)
         if error.remedy:
             for line in error.remedy.splitlines():
                 print(f"  {line}", file=sys.stderr)
-        reachable = not isinstance(error, ClusterUnavailable | Interrupted)
-        self.last_words(read_cluster=reachable, following=error)
 
     def last_words(
         self, *, read_cluster: bool = True, following: TheseusError | None = None
@@ -214,9 +219,7 @@ class Session:
         if self.state is None or self.state.phase in ENDED:
             return
         try:
-            StateStore(
-                self.cluster, self.artefact, self.state.namespace, self.state.service, print
-            ).save_artefact(self.state)
+            write_artefact(self.artefact, self.state)
         except TheseusError as error:
             print(f"theseus-ci: {error}", file=sys.stderr)
 
