@@ -97,6 +97,19 @@ def test_forbidden_in_the_middle(steady: World) -> None:
     assert steady.dump() == before
 
 
+def test_a_run_that_went_back_tells_where_it_ended_alone(steady: World) -> None:
+    before = steady.dump()
+    kubeconfig = restricted(steady, "networking.istio.io", "destinationrules", "create")
+    done = steady.theseus("run", "--yes", kubeconfig=kubeconfig, code=3)
+    message, *remedy, traffic, following = done.err.splitlines()
+    assert message.startswith("theseus-ci run: ")
+    assert 'cannot create resource "destinationrules"' in message
+    assert all(line.startswith("  ") for line in remedy)
+    assert traffic == "production traffic: 100 % on web-v1"
+    assert following == "next: theseus-ci begin"
+    assert steady.dump() == before
+
+
 def test_api_server_away(steady: World) -> None:
     before = steady.dump()
     away = _kubeconfig(steady, server="https://127.0.0.1:9")

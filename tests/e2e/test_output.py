@@ -1,4 +1,4 @@
-"""What is printed decides nothing over a release, wherever it goes."""
+"""What is printed decides nothing over a release, wherever it goes; and bugs have a way back."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.e2e.world import World
 QUICK = app.flow(without=("performance",))
 NO_PLACE = (">/dev/full 2>/dev/full", "<&- >&- 2>&-")
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+BROKEN = """raise ImportError("libllhttp.so.9: cannot open shared object file")\n"""
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +94,18 @@ def test_an_answer_that_cannot_be_printed_is_a_failure(
         "production traffic: as before, this command has touched nothing",
         "next: mend what the message says, then run the same command again",
     ]
+
+
+def test_what_nobody_foresaw_has_the_same_way_back(steady: World) -> None:
+    """A library of the load generator is broken, and found out with users on the candidate."""
+    before = steady.dump()
+    steady.configure(app.candidate(replicas=1))
+    broken = steady.write("broken/httptools.py", BROKEN)
+    done = steady.shell("theseus-ci run", code=3, env={"PYTHONPATH": str(broken.parent)})
+    assert "shift-first: pass" in done.out
+    assert done.err.startswith("Traceback (most recent call last):")
+    assert "ImportError: libllhttp.so.9: cannot open shared object file" in done.err
+    assert "theseus-ci run: an error nobody foresaw; please report the lines above" in done.err
+    assert "rollback: pass" in done.out
+    assert done.last_words == ("production traffic: 100 % on web-v1", "next: theseus-ci begin")
+    assert steady.dump() == before

@@ -14,12 +14,14 @@ from theseus_ci.commands.session import Session
 from theseus_ci.commands.stage import load_stage, step_arguments
 from theseus_ci.errors import (
     EXIT_BAD_RELEASE,
+    EXIT_CANNOT_KNOW,
     EXIT_DONE,
     Interrupted,
     LeaseLost,
     StateError,
     TheseusError,
     UsageError,
+    tell_unforeseen,
 )
 from theseus_ci.model import Verdict
 from theseus_ci.plan import Step
@@ -99,8 +101,11 @@ def _one(session: Session, rollout: Rollout, step: Step, position: str) -> int:
     except LeaseLost:
         raise  # somebody else acts for this rollout: a rollback is theirs to decide
     except TheseusError as error:
-        session.explain(error)
+        session.tell(error)
         code = error.exit_code
+    except Exception:  # noqa: BLE001 (a bug must not leave users on the candidate)
+        tell_unforeseen(session.args.command)
+        code = EXIT_CANNOT_KNOW
     if code != EXIT_DONE:
         _way_back(session, rollout)
     return code
