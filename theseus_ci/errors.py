@@ -126,6 +126,8 @@ class LeaseHeld(CannotKnow):
 class LeaseLost(CannotKnow):
     """A newer process acts for this rollout: this one must not change anything any more."""
 
+    next_command = "theseus-ci status"
+
 
 class StateError(CannotKnow):
     """The state cannot be used: missing, corrupt, or written by a newer version."""

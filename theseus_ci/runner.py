@@ -177,7 +177,7 @@ def _report(
             situation=aftermath(state, outcome.verdict, carried),
         )
     except OSError as error:  # a report that cannot be written must not stop a rollout half way
-        rollout.log(f"cannot write the report of {step.id}: {error}")
+        rollout.log(f"warning: cannot write the report of {step.id}: {error}")
         return
     if outcome.verdict in (Verdict.FAIL, Verdict.ERROR):
         rollout.log(f"what was expected, what came, and how to repeat it: {path}")

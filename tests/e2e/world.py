@@ -23,6 +23,7 @@ from theseus_ci.demo.traffic import Request, read_requests
 from theseus_ci.sandbox.cluster import Sandbox
 
 COMMAND = Path(sys.executable).with_name("theseus-ci")
+NOTHING_WRITTEN = ("sh", "-c", 'ulimit -f 0; exec "$0" "$@"')  # holds for root too
 USERS = (sys.executable, "-m", "theseus_ci.demo.traffic")
 DEADLINE_SECONDS = 60.0
 COMMAND_SECONDS = 200.0  # more than the longest deadline a command has by default, to see its words
@@ -251,12 +252,18 @@ class World:
         assert done.code == code, f"exit {done.code}\n{done.text}"
         return done
 
-    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> Running:
-        """Start a command that is to be interrupted."""
+    def start(
+        self,
+        *arguments: str,
+        stdin: int = subprocess.DEVNULL,
+        kubeconfig: Path | None = None,
+        full_disk: bool = False,
+    ) -> Running:
+        """Start a command that is to be interrupted, or that can write into no file."""
         process = subprocess.Popen(
-            [COMMAND, *arguments],
+            [*(NOTHING_WRITTEN if full_disk else ()), COMMAND, *arguments],
             cwd=self.folder,
-            env=self._environment(None, None),
+            env=self._environment(kubeconfig, None),
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

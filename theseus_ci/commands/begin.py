@@ -19,11 +19,13 @@ from theseus_ci.errors import (
     LeaseHeld,
     LeaseLost,
     Rejected,
+    StateError,
     TheseusError,
 )
 from theseus_ci.model import CheckResult, Verdict
 from theseus_ci.preflight.begin import prepare
 from theseus_ci.report.junit import write_report
+from theseus_ci.rollout.artefact import require_writable
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.lease import Lease
 from theseus_ci.rollout.release import load_release
@@ -65,9 +67,7 @@ def begin(session: Session) -> Rollout | None:
         if config.manifest == "-":
             config = msgspec.structs.replace(config, manifest=_keep_stdin(session.artefact.parent))
         lease = Lease(session.cluster, session.clock, namespace, config.service)
-        store = StateStore(
-            session.cluster, session.artefact, namespace, config.service, session.console.log
-        )
+        store = session.store(namespace, config.service)
         running = _already_running(session, store, lease)
         if running is not None:
             session.state = running
@@ -75,8 +75,9 @@ def begin(session: Session) -> Rollout | None:
             return None
         lease.require_free()
         state = prepare(session.world, config, namespace, Path(session.args.config).parent)
-        lease.take(state.rollout, session.world.holder)
         state.steps.append(_record(session, state, started))
+        require_writable(session.artefact, state)
+        lease.take(state.rollout, session.world.holder)
         _save_first(session, store, lease, state)
     except TheseusError as error:
         _report(session, service, error, started)
@@ -137,10 +138,16 @@ def _keep_stdin(folder: Path) -> str:
     It may hold a Secret, so only its owner can read the file.
     """
     path = folder / KEPT_MANIFEST
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(sys.stdin.buffer.read())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(sys.stdin.buffer.read())
+    except OSError as error:
+        raise StateError(
+            f"cannot keep the manifest in {path}: {error.strerror}",
+            remedy="free disk space, or give another place with --state",
+        ) from error
     return str(path)
 
 
@@ -191,4 +198,4 @@ def _report(session: Session, service: str, error: TheseusError | None, started:
             situation=untouched(),
         )
     except OSError as error_of_file:
-        session.console.log(f"cannot write the report: {error_of_file}")
+        session.console.log(f"warning: cannot write the report: {error_of_file}")

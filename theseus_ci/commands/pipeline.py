@@ -136,7 +136,10 @@ def _report_answer(
         expected=f"consent to {answer.step}",
         actual=_actual(answer),
     )
-    _write(session, f"{answer.step}-gate", service, result, situation)
+    try:
+        _write(session, f"{answer.step}-gate", service, result, situation)
+    except CannotKnow as error:  # what counts has been recorded
+        session.console.log(f"warning: {error}")
 
 
 def _actual(answer: GateAnswer) -> str:
@@ -221,15 +224,22 @@ def _write(
     result: CheckResult,
     situation: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    write_report(
-        Path(session.args.reports) / f"{stage}.xml",
-        service=service,
-        stage=stage,
-        results=[result],
-        started=session.clock.now(),
-        properties={},
-        situation=situation,
-    )
+    path = Path(session.args.reports) / f"{stage}.xml"
+    try:
+        write_report(
+            path,
+            service=service,
+            stage=stage,
+            results=[result],
+            started=session.clock.now(),
+            properties={},
+            situation=situation,
+        )
+    except OSError as error:
+        raise CannotKnow(
+            f"cannot write the report {path}: {error.strerror}",
+            remedy="free disk space, or give another place with --reports",
+        ) from error
 
 
 ACTS: dict[str, Callable[[Session], int]] = {

@@ -21,7 +21,7 @@ def clear_stray_lease(session: Session, *, own: bool = False) -> bool:
     found = Lease(session.cluster, session.clock, namespace, service).read()
     if found is None or (own and found["spec"].get("holderIdentity") != session.world.holder):
         return False
-    if StateStore(session.cluster, session.artefact, namespace, service, print).read_copy():
+    if session.store(namespace, service).read_copy():
         raise held(found, session.clock.now())
     session.cluster.delete(found)
     session.console.log(

@@ -24,7 +24,7 @@ from theseus_ci.config.types import Config
 from theseus_ci.console import Console
 from theseus_ci.errors import ClusterUnavailable, Interrupted, StateError, TheseusError
 from theseus_ci.rollout import traffic
-from theseus_ci.rollout.artefact import read_artefact, write_artefact
+from theseus_ci.rollout.artefact import read_artefact
 from theseus_ci.rollout.context import Rollout, World
 from theseus_ci.rollout.lease import Lease, held
 from theseus_ci.rollout.situation import next_command
@@ -47,6 +47,7 @@ class Session:
         self.clock.listen()
         self.state: State | None = None
         self.artefact = Path(args.state)
+        self._stores: dict[tuple[str, str], StateStore] = {}
 
     @cached_property
     def connection(self) -> Connection:
@@ -80,11 +81,17 @@ class Session:
         values, sources = options.overrides(self.args, os.environ)
         return load_config(self.args.config, values, sources=sources, check_files=check_files)
 
+    def store(self, namespace: str, service: str) -> StateStore:
+        """The service's, the same each time: what it has warned of is not told twice."""
+        key = namespace, service
+        if key not in self._stores:
+            self._stores[key] = StateStore(self.cluster, self.artefact, *key, self.console.log)
+        return self._stores[key]
+
     def load_state(self, *, write: bool = True) -> tuple[State, StateStore]:
         """The state of the rollout that this command acts for, and with `write` the artefact
         brought up to it. Raises StateError."""
-        namespace, service = self.which()
-        store = StateStore(self.cluster, self.artefact, namespace, service, self.console.log)
+        store = self.store(*self.which())
         self.state = store.load(write=write)
         return self.state, store
 
@@ -106,7 +113,7 @@ class Session:
     def find(self, *, take_over: bool = False) -> tuple[State, StateStore]:
         """The state of the rollout that this workspace may act for. Raises LeaseHeld when it has
         one of another rollout than the cluster (unless `take_over`), StateError."""
-        mine = _quietly_read(self.artefact)
+        mine = self.own()
         state, store = self.load_state(write=False)
         if mine is not None and mine.rollout != state.rollout:
             if not take_over:
@@ -117,7 +124,7 @@ class Session:
                 "nothing more, and all it has done is put back"
             )
         if store.has_copy:
-            store.save_artefact(state)
+            store.keep(state)
         return state, store
 
     def enter(self, state: State, store: StateStore) -> Rollout:
@@ -216,16 +223,19 @@ class Session:
         print(f"next: {given or next_command(self.state)}", file=sys.stderr)
 
     def _save_what_is_known(self) -> None:
-        if self.state is None or self.state.phase in ENDED:
-            return
+        if self.state is not None and self.state.phase not in ENDED:
+            self.store(self.state.namespace, self.state.service).keep(self.state)
+
+    def own(self) -> State | None:
+        """The artefact's state; None also when it is damaged, since the cluster's copy wins."""
         try:
-            write_artefact(self.artefact, self.state)
-        except TheseusError as error:
-            print(f"theseus-ci: {error}", file=sys.stderr)
+            return read_artefact(self.artefact)
+        except StateError:
+            return None
 
     def which(self) -> tuple[str, str]:
         """Namespace and service: of the artefact, else of the configuration."""
-        artefact = _quietly_read(self.artefact)
+        artefact = self.own()
         if artefact is not None and not getattr(self.args, "service", None):
             return artefact.namespace, artefact.service
         if not Path(self.args.config).exists() and not getattr(self.args, "service", None):
@@ -263,11 +273,3 @@ def user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):  # no passwd entry, as in many containers
         return str(os.getuid())
-
-
-def _quietly_read(artefact: Path) -> State | None:
-    """The artefact's state; None also when it is damaged, since the cluster's copy wins."""
-    try:
-        return read_artefact(artefact)
-    except StateError:
-        return None

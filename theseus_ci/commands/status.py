@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _act(session: Session) -> int:
     try:
-        state, _ = session.load_state(write=False)
+        state, store = session.load_state(write=False)
     except StateError as error:
         if "no rollout of this service" not in str(error):
             raise
@@ -40,6 +40,8 @@ def _act(session: Session) -> int:
     if state.phase not in ENDED:
         lease = leases.Lease(session.cluster, session.clock, state.namespace, state.service).read()
     facts = _facts(session, state, lease)
+    if lease is None and state.phase not in ENDED and not store.has_copy:
+        facts |= _gone(session, state)
     print(json.dumps(facts, indent=1) if session.args.json else _text(facts, state))
     return EXIT_DONE
 
@@ -79,6 +81,15 @@ def _facts(session: Session, state: State, lease: Object | None) -> dict[str, An
             "acting": bool((lease["metadata"].get("annotations") or {}).get(leases.PROCESS)),
         }
     return facts
+
+
+def _gone(session: Session, state: State) -> dict[str, Any]:
+    """What else is to be said of a rollout that the cluster knows nothing of any more."""
+    note = (
+        f"the cluster has neither a state nor a lease of this rollout: it has ended elsewhere; "
+        f"{session.artefact} is how it stood before"
+    )
+    return {"nextStep": None, "next": "theseus-ci begin", "notes": [*state.notes, note]}
 
 
 def _next_step(state: State) -> Step | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,12 @@ _UNUSABLE = (
     TypeError,
     AttributeError,
 )
+_NONE = "set KUBECONFIG or give --kubeconfig; `theseus-ci sandbox up` prints one"
+_NO_ROOM = (  # the client takes certificates from files alone, tempfile finds no folder for them
+    "where it holds certificates, they need a file for a moment: free disk space, or set TMPDIR to "
+    "a folder that has some, such as /dev/shm"
+)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENOENT)
 POD_NETWORK_EXTENSION = "theseus-ci.io/pod-network"
 
 
@@ -71,7 +78,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Connec
         raise ConfigError(
             f"no usable kubeconfig: {error}",
             where=where,
-            remedy="set KUBECONFIG or give --kubeconfig; `theseus-ci sandbox up` prints one",
+            remedy=_NO_ROOM if getattr(error, "errno", 0) in _FULL else _NONE,
         ) from error
     chosen = _named(entries.contexts, context or entries.current).get("context", {})
     cluster = _named(entries.clusters, str(chosen.get("cluster", ""))).get("cluster", {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -11,6 +13,40 @@ from theseus_ci.rollout.state import State, decode, encode
 
 def write_artefact(path: Path, state: State) -> None:
     """Write to a temporary file beside it, fsync, rename. Raises StateError."""
+    try:
+        _write_beside(path, state).replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def require_writable(path: Path, state: State) -> None:
+    """Raise StateError where `write_artefact` would; what is there stays as it is."""
+    try:
+        _write_beside(path, state).unlink()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def read_artefact(path: Path) -> State | None:
+    """The state in the file, None when there is no file. Raises StateError when unusable."""
+    try:
+        data = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StateError(f"cannot read the state {path}: {error.strerror}") from error
+    return decode(data, str(path))
+
+
+def _write_beside(path: Path, state: State) -> Path:
+    """The temporary file; none is left where this fails. Raises OSError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -18,26 +54,15 @@ def write_artefact(path: Path, state: State) -> None:
             file.write(encode(state))
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StateError(
-            f"cannot write the state to {path}: {error.strerror}",
-            remedy="free disk space or give another place with --state; the cluster holds a copy",
-        ) from error
+    except OSError:
+        with contextlib.suppress(OSError):  # on a read-only disk not even this can be done
+            temporary.unlink()
+        raise
+    return temporary
 
 
-def read_artefact(path: Path) -> State | None:
-    """The state in the file, None when there is no file. Raises StateError when unusable."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StateError(f"cannot read the state {path}: {error.strerror}") from error
-    return decode(data, str(path))
+def _unwritable(path: Path, error: OSError) -> StateError:
+    return StateError(
+        f"cannot write the state to {path}: {error.strerror}",
+        remedy="free disk space, or give another place with --state",
+    )

@@ -115,6 +115,6 @@ def unstamp_all(rollout: Rollout, refs: Iterable[Ref]) -> None:
 def close(rollout: Rollout, phase: str) -> None:
     """The rollout has ended: the artefact says so, and nothing of it stays in the cluster."""
     rollout.state.phase = phase
-    rollout.store.save_artefact(rollout.state)
+    rollout.store.keep_last(rollout.state)
     rollout.store.delete_copy(rollout.state)
     rollout.lease.release(rollout.state.rollout)

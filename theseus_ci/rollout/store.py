@@ -38,6 +38,7 @@ class StateStore:
         self.namespace = namespace
         self.name = f"theseus-{service}"
         self._copy: Object | None = None
+        self._warned = False
 
     def read_copy(self) -> State | None:
         """The cluster's copy, None when there is none."""
@@ -75,7 +76,7 @@ class StateStore:
                 f"cluster's copy (rollout {copy.rollout}, save {copy.serial}): the cluster's wins"
             )
         if write:
-            write_artefact(self.artefact, copy)
+            self.keep(copy)
         return copy
 
     def create(self, state: State) -> None:
@@ -90,7 +91,7 @@ class StateStore:
                     f"ConfigMap {self.namespace}/{self.name} holds the state of another rollout",
                     remedy="finish it first: theseus-ci rollback --take-over",
                 ) from None
-        write_artefact(self.artefact, state)
+        self.keep(state)
 
     def save(self, state: State) -> None:
         """Save in the cluster, then in the file. Raises LeaseLost when fenced off."""
@@ -113,11 +114,43 @@ class StateStore:
                     break
         else:
             raise self._restless()
-        write_artefact(self.artefact, state)
+        self.keep(state)
 
-    def save_artefact(self, state: State) -> None:
-        """Save only the file: the last resort when the cluster cannot be reached."""
-        write_artefact(self.artefact, state)
+    def keep(self, state: State) -> bool:
+        """Save only the file. One that cannot be written is told of, once, and stops nothing: the
+        cluster's copy is the one to go on from."""
+        try:
+            write_artefact(self.artefact, state)
+        except StateError as error:
+            if not self._warned:
+                self._warned = True
+                instead = (
+                    "; the cluster's copy is the one that counts, and the next command reads it: "
+                    f"ConfigMap {self.namespace}/{self.name}"
+                )
+                self._log(f"warning: {error}{instead if self.has_copy else ''}")
+            return False
+        return True
+
+    def keep_last(self, state: State) -> None:
+        """As `keep`, before the cluster's copy goes: an older file that outlived it would show the
+        rollout as under way."""
+        if self.keep(state):
+            return
+        try:
+            self.artefact.unlink(missing_ok=True)
+        except OSError as error:
+            if self.artefact.exists():
+                self._log(
+                    f"warning: cannot remove {self.artefact}: {error.strerror}. It shows rollout "
+                    f"{state.rollout} as under way, which is {state.phase}: remove it"
+                )
+            return
+        if not self.keep(state):  # in the room that the older one has left
+            self._log(
+                f"warning: no {self.artefact} is left: it would have shown rollout {state.rollout} "
+                f"as under way, which is {state.phase}"
+            )
 
     def delete_copy(self, state: State) -> None:
         """The rollout has ended: nothing of it stays in the cluster. Raises LeaseLost when another
