@@ -115,6 +115,18 @@ def test_a_state_whose_rollout_has_ended_elsewhere(steady: World) -> None:
     assert steady.theseus("base-route", code=3).last_words[1] == "next: theseus-ci status"
 
 
+def test_a_state_left_behind_is_no_claim_to_a_rollout_begun_elsewhere(steady: World) -> None:
+    steady.theseus("begin")
+    steady.theseus("rollback")
+    elsewhere = steady.empty_folder()
+    for name in ("candidate.yaml", "flow.yaml"):
+        (elsewhere / name).write_bytes((steady.folder / name).read_bytes())
+    steady.theseus("begin", folder=elsewhere)
+    done = steady.theseus("begin", code=3)
+    assert "another rollout of this service is under way" in done.err
+    assert steady.state()["phase"] == "rolled back"
+
+
 def test_nothing_begins_where_nothing_can_be_written(steady: World) -> None:
     before = steady.dump()
     begin = _on_a_full_disk(steady, "begin")
@@ -128,3 +140,48 @@ def test_nothing_begins_where_nothing_can_be_written(steady: World) -> None:
     assert not list(steady.folder.glob("*theseus-state*"))
     inline = steady.start("begin", full_disk=True).wait()  # certificates need a file as well
     assert "set TMPDIR" in inline.err
+
+
+def test_a_folder_of_two_services(steady: World) -> None:
+    """Each command changes the service that it is told to, or none."""
+    _second_service(steady)
+    steady.theseus("begin")
+    of_web = steady.state()
+    before = steady.dump()
+    begin = steady.theseus("begin", "--config", "shop.yaml", code=2)
+    for text in (f"{ARTEFACT} is of rollout {of_web['rollout']}", "/web", "/shop", "--state"):
+        assert text in begin.err
+    for command in (("base-route",), ("status",), ("rollback",), ("run", "--resume")):
+        done = steady.theseus(*command, "--config", "shop.yaml", code=2)
+        assert f"{ARTEFACT} is of rollout {of_web['rollout']}" in done.err
+        assert "without --config" in done.err
+    steady.theseus("base-route", env={"THESEUS_CONFIG": "shop.yaml"}, code=2)
+    steady.theseus("status", env={"THESEUS_CONFIG": "absent.yaml"})  # the state has its own
+    assert steady.dump() == before
+    assert steady.state() == of_web
+
+    of_its_own = ("--config", "shop.yaml", "--state", "shop.json")
+    steady.theseus("begin", *of_its_own)
+    assert f"{steady.namespace}/shop" in steady.theseus("status", *of_its_own).out
+    steady.theseus("rollback", *of_its_own)
+    steady.theseus("rollback", "--config", "theseus.yaml")
+    steady.theseus("begin", "--config", "shop.yaml")  # over the state of one that has ended
+    assert steady.state()["service"] == "shop"
+    steady.theseus("rollback")
+    assert not steady.has("Lease", "theseus-shop")
+
+
+def _second_service(world: World) -> None:
+    labels = {"app": "shop", "version": "v1"}
+    entry = {"route": [{"destination": {"host": "shop"}}]}
+    routes = app.virtual_service(f"shop.{world.host}", http=[entry])
+    routes["metadata"]["name"] = "shop"
+    world.apply(
+        app.service("shop"), routes, app.deployment("shop-v1", "v1", replicas=1, labels=labels)
+    )
+    world.await_ready("shop-v1")
+    candidate = app.deployment("shop-v2", "v2", replicas=1, labels={**labels, "version": "v2"})
+    world.write("shop-v2.yaml", candidate)
+    keys = {"service": "shop", "manifest": "shop-v2.yaml"}
+    config = app.config(world.namespace, f"shop.{world.host}", world.gateway, **keys)
+    world.write("shop.yaml", config)

@@ -52,6 +52,7 @@ def add_config(parser: argparse.ArgumentParser, *, overrides: bool) -> None:
     group = parser.add_argument_group("configuration")
     group.add_argument(
         "--config",
+        action=_Given,
         default=os.environ.get("THESEUS_CONFIG", DEFAULT_CONFIG),
         metavar="FILE",
         help=f"default: {DEFAULT_CONFIG}; - reads the standard input",
@@ -66,6 +67,31 @@ def add_config(parser: argparse.ArgumentParser, *, overrides: bool) -> None:
             metavar="VALUE",
             help=f"instead of `{key}:` in the file (or ${variable})",
         )
+
+
+class _Given(argparse.Action):
+    """Keeps that the option stood on the command line, besides what it says."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, values)
+        namespace.given = self.dest
+
+
+def gives_config(args: argparse.Namespace) -> bool:
+    """Whether the command line says which configuration is meant."""
+    return getattr(args, "given", "") == "config"
+
+
+def names_config(args: argparse.Namespace, environment: Mapping[str, str]) -> bool:
+    """Whether it or the environment says so: the standard input, begin has read."""
+    named = environment.get("THESEUS_CONFIG", DEFAULT_CONFIG)
+    return gives_config(args) or named not in (DEFAULT_CONFIG, "-")
 
 
 def overrides(

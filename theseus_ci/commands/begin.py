@@ -18,6 +18,7 @@ from theseus_ci.errors import (
     Forbidden,
     LeaseHeld,
     LeaseLost,
+    Refused,
     Rejected,
     StateError,
     TheseusError,
@@ -27,10 +28,10 @@ from theseus_ci.preflight.begin import prepare
 from theseus_ci.report.junit import write_report
 from theseus_ci.rollout.artefact import require_writable
 from theseus_ci.rollout.context import Rollout
-from theseus_ci.rollout.lease import Lease
+from theseus_ci.rollout.lease import Lease, owner
 from theseus_ci.rollout.release import load_release
 from theseus_ci.rollout.situation import untouched
-from theseus_ci.rollout.state import State, StepRecord
+from theseus_ci.rollout.state import ENDED, State, StepRecord
 from theseus_ci.rollout.store import StateStore
 
 CASES: Sequence[str] = ("checked",)
@@ -68,6 +69,7 @@ def begin(session: Session) -> Rollout | None:
             config = msgspec.structs.replace(config, manifest=_keep_stdin(session.artefact.parent))
         lease = Lease(session.cluster, session.clock, namespace, config.service)
         store = session.store(namespace, config.service)
+        _require_own_artefact(session, namespace, config.service)
         running = _already_running(session, store, lease)
         if running is not None:
             session.state = running
@@ -151,13 +153,32 @@ def _keep_stdin(folder: Path) -> str:
     return str(path)
 
 
+def _require_own_artefact(session: Session, namespace: str, service: str) -> None:
+    """Raise Refused where this would overwrite what another service's rollout goes on from."""
+    mine = session.own()
+    if mine is None or mine.phase in ENDED:
+        return
+    if (mine.namespace, mine.service) == (namespace, service):
+        return
+    lease = Lease(session.cluster, session.clock, mine.namespace, mine.service).read()
+    if lease is not None and owner(lease) == mine.rollout:
+        raise Refused(
+            f"{session.artefact} is of rollout {mine.rollout} of {mine.namespace}/{mine.service}, "
+            f"which is under way: {namespace}/{service} would overwrite it",
+            remedy="give each service a state of its own: --state FILE, for all of its commands\n"
+            f"or end {mine.service}'s rollout first: theseus-ci rollback, theseus-ci promote",
+        )
+
+
 def _already_running(session: Session, store: StateStore, lease: Lease) -> State | None:
     """The artefact's own rollout, when the cluster says that it is still under way."""
     copy = store.read_copy()
     if copy is None or not session.artefact.exists():
         return None
-    mine = store.load()
-    return mine if lease.read() is not None and mine.rollout == copy.rollout else None
+    mine = session.own()
+    if mine is not None and mine.rollout != copy.rollout:  # left by one that has ended
+        return None
+    return store.load() if lease.read() is not None else None
 
 
 def _require_same(config: Config, running: State) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from theseus_ci.arguments.options import gives_config
 from theseus_ci.commands.report_page import last_moment, page_of
 from theseus_ci.commands.report_refused import refused_begin
 from theseus_ci.errors import EXIT_DONE, CannotKnow
@@ -37,7 +38,10 @@ def _page(args: argparse.Namespace) -> Page:
     refused = refused_begin(reports, after=last_moment(state) if state else 0.0)
     if refused is not None:
         return refused
-    state = state or _from_cluster(args)
+    if state is None:
+        state = _from_cluster(args)
+    elif gives_config(args):
+        _require_told(args)
     steps = tuple(record.id for record in state.steps)
     return page_of(state, read_evidence(reports, state.rollout, steps))
 
@@ -48,6 +52,13 @@ def _from_cluster(args: argparse.Namespace) -> State:
 
     state, _ = Session(args).load_state(write=False)
     return state
+
+
+def _require_told(args: argparse.Namespace) -> None:
+    """Raise UsageError when the artefact is of another service than --config names."""
+    from theseus_ci.commands.session import Session  # noqa: PLC0415 - only with --config
+
+    Session(args).which()
 
 
 def _write(folder: Path, page: Page) -> Path:

@@ -22,7 +22,14 @@ from theseus_ci.clock import SystemClock
 from theseus_ci.config.load import config_from_dict, load_config
 from theseus_ci.config.types import Config
 from theseus_ci.console import Console
-from theseus_ci.errors import ClusterUnavailable, Interrupted, StateError, TheseusError
+from theseus_ci.errors import (
+    ClusterUnavailable,
+    ConfigError,
+    Interrupted,
+    StateError,
+    TheseusError,
+    UsageError,
+)
 from theseus_ci.rollout import traffic
 from theseus_ci.rollout.artefact import read_artefact
 from theseus_ci.rollout.context import Rollout, World
@@ -234,9 +241,13 @@ class Session:
             return None
 
     def which(self) -> tuple[str, str]:
-        """Namespace and service: of the artefact, else of the configuration."""
+        """Namespace and service: of the artefact, else of the configuration.
+
+        Raises UsageError when they are not those that --config names, StateError, ConfigError.
+        """
         artefact = self.own()
         if artefact is not None and not getattr(self.args, "service", None):
+            self._require_told(artefact)
             return artefact.namespace, artefact.service
         if not Path(self.args.config).exists() and not getattr(self.args, "service", None):
             raise StateError(
@@ -246,6 +257,28 @@ class Session:
         values, sources = options.overrides(self.args, os.environ)
         config = load_config(self.args.config, values, sources=sources, check_files=False)
         return config.namespace or self.connection.namespace, config.service
+
+    def _require_told(self, artefact: State) -> None:
+        """A configuration that was named says which service is meant. One that the environment
+        names is no reason to stop where it cannot be read: the state carries its own."""
+        if not options.names_config(self.args, os.environ):
+            return
+        try:
+            config = self.load_config(check_files=False)
+        except ConfigError:
+            if options.gives_config(self.args):
+                raise
+            return
+        told = config.namespace or artefact.namespace, config.service
+        if told != (artefact.namespace, artefact.service):
+            raise UsageError(
+                f"{self.artefact} is of rollout {artefact.rollout} of {artefact.namespace}/"
+                f"{artefact.service}, but {self.args.config} is for {'/'.join(told)}",
+                remedy=f"for {config.service}: give it a state of its own with --state FILE (made "
+                "from the cluster's copy where there is none)\n"
+                f"for {artefact.service}: run this without --config (and $THESEUS_CONFIG), the "
+                "state has its configuration",
+            )
 
     def _refuse_other(self, mine: State, current: State) -> None:
         lease = Lease(self.cluster, self.clock, current.namespace, current.service).read()
