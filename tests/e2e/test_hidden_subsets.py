@@ -11,6 +11,7 @@ from tests.e2e import app
 from tests.e2e.accounts import account, all_rights
 from tests.e2e.api import Object
 from tests.e2e.world import World
+from theseus_ci.mesh.policy import ROOT_NAMESPACE
 from theseus_ci.rights.needed import MESH_DEFAULTS, RELEASES, ROUTES
 
 CALLERS = "default"
@@ -33,20 +34,21 @@ def service(shared_world: World) -> World:
 def steady(service: World) -> Iterator[World]:
     before = service.dump()
     yield service
-    service.api.delete("DestinationRule", CALLERS, service.namespace)
+    for place in (CALLERS, ROOT_NAMESPACE):
+        service.api.delete("DestinationRule", place, service.namespace)
     if service.has("DestinationRule", "web"):
         service.remove(app.destination_rule({}))
     bind(service, "front", "mesh", exportTo=None, http=before["VirtualService web"]["spec"]["http"])
     assert service.dump() == before
 
 
-def callers_rule(world: World, host: str = "", **spec: object) -> None:
-    """One of a team that calls the service, in that team's namespace."""
+def callers_rule(world: World, host: str = "", place: str = CALLERS, **spec: object) -> None:
+    """One of a team that calls the service, in that team's namespace; or a mesh-wide one."""
     host = host or f"web.{world.namespace}.svc.cluster.local"
     made = app.destination_rule({})
     made["metadata"]["name"] = world.namespace
     made["spec"] = {"host": host, "exportTo": ["."], **spec}
-    world.api.apply(made, CALLERS)
+    world.api.apply(made, place)
 
 
 def own_rule(world: World, **spec: object) -> Object:
@@ -131,3 +133,15 @@ def test_a_rule_that_is_exported_to_fewer_than_the_routes(steady: World) -> None
     named = [{"route": [{"destination": {"host": "web", "subset": "v1"}}]}]
     bind(steady, "front", "mesh", exportTo=None, http=named)
     assert notes(steady) == "", "who does not see the rule has been served by nobody before"
+
+
+def test_a_mesh_wide_rule_with_subsets_that_routes_name(steady: World) -> None:
+    subsets = app.destination_rule(V1_V2)["spec"]["subsets"]
+    callers_rule(steady, place=ROOT_NAMESPACE, exportTo=["*"], subsets=subsets)
+    assert notes(steady) == "", "no route names them"
+    named = [{"route": [{"destination": {"host": "web", "subset": "v1"}}]}]
+    bind(steady, "front", "mesh", http=named)
+    says = f"routes name subset v1 of DestinationRule {ROOT_NAMESPACE}/{steady.namespace}"
+    refused(steady, says, "DestinationRule of its own")
+    own_rule(steady)
+    assert notes(steady) == ""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from theseus_ci.config.types import Config
 from theseus_ci.errors import ConfigError, Forbidden, Refused, UnknownKind
 from theseus_ci.mesh.choose import Choice
+from theseus_ci.mesh.destination_rule import subsets_of
 from theseus_ci.mesh.exports import (
     EVERYWHERE,
     exported_to,
@@ -15,7 +16,12 @@ from theseus_ci.mesh.exports import (
     gateway_namespaces,
     visible_in,
 )
-from theseus_ci.mesh.policy import ROOT_NAMESPACE, rule_to_edit, shadowing_rules
+from theseus_ci.mesh.policy import (
+    ROOT_NAMESPACE,
+    effective_rules,
+    rule_to_edit,
+    shadowing_rules,
+)
 from theseus_ci.mesh.routing import ServiceHost
 from theseus_ci.mesh.survey import Survey, identity, reaching, survey
 from theseus_ci.mesh.virtual_service import namespace_of
@@ -130,6 +136,7 @@ def refuse_bad_routes(routed: Routed, candidate: Object) -> None:
         *_unseen_delegates(found),
         *(_hidden(rule) for rule, sure in _hiding(routed) if sure),
         *_not_exported(routed),
+        *_hidden_by_a_new_rule(routed),
     ]
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
@@ -234,6 +241,24 @@ def _not_exported(routed: Routed) -> Iterator[str]:
                 f"VirtualService {_full_name(vs)} to {_listed(exported_to(vs))}: proxies that see "
                 "but the routes would not know the subsets which these are going to name, and "
                 "answer 503. Give both the same `exportTo`"
+            )
+
+
+def _hidden_by_a_new_rule(routed: Routed) -> Iterator[str]:
+    """Routes by subsets of a wildcard's or a mesh-wide rule, from which one of the service's own
+    would hide it."""
+    service, rules = routed.found.service, routed.rules
+    if edited_rule(service, rules.own, routed.choice) is not None:
+        return
+    named = {one.subset for one in routed.found.shares if one.subset}
+    for rule in effective_rules(service, [*rules.own, *rules.others]):
+        lost = named & {str(one.get("name")) for one in subsets_of(rule)}
+        if lost:
+            yield (
+                f"routes name subset {', '.join(sorted(lost))} of DestinationRule "
+                f"{_full_name(rule)}; the rule that this release would create for "
+                f"{service.name} alone hides it from them, and they would answer 503. Give the "
+                f"service a DestinationRule of its own, in {service.namespace}, with that subset"
             )
 
 
