@@ -77,6 +77,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unk
         earlier = self.steps[: self.steps.index(step)]
         return tuple(one for one in earlier if one.id not in done)
 
+    def beyond(self, weight: int) -> tuple[Step, ...]:
+        """The first shift to more than `weight` percent, and all that comes after it."""
+        shifts = (step for step in self.steps if step.command[0] == "shift")
+        first = next((step for step in shifts if int(step.command[1]) > weight), None)
+        return () if first is None else self.steps[self.steps.index(first) :]
+
     def _absent(self, wanted: tuple[str, ...]) -> UsageError:
         words = " ".join(wanted)
         for left in self.left_out:

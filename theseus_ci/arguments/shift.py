@@ -6,7 +6,10 @@ import argparse
 
 DESCRIPTION = """\
 Raises the candidate to at least WEIGHT percent of the previous version's replicas and waits until
-they are ready, then edits the weight in one step and waits until every entrypoint shows it."""
+they are ready, then edits the weight in one step and waits until every entrypoint shows it. What
+counts is where production's traffic is now: a weight that the VirtualServices no longer say is set
+again, though the step was done. Less traffic than before reopens what the plan has from its first
+shift beyond that on: those steps are done once more before the release goes on."""
 EXAMPLE = "theseus-ci shift 50"
 
 

@@ -15,7 +15,7 @@ from theseus_ci.report.page_model import (
     StepRow,
 )
 from theseus_ci.rollout.measured import answered, is_weak
-from theseus_ci.rollout.state import ENDED, GateAnswer, State, StepRecord
+from theseus_ci.rollout.state import ENDED, PHASE_RUNNING, GateAnswer, State, StepRecord
 
 
 def page_of(state: State, evidence: Evidence) -> Page:
@@ -103,8 +103,12 @@ def _steps(state: State) -> list[StepRow]:
         rows += [_consent(state, one) for one in answers if one not in before]
     planned = {step.id for step in state.plan.steps}
     return rows + [
-        _step(state, one, "Put everything back") for one in state.steps if one.id not in planned
+        _step(state, one, _unplanned(one.id)) for one in state.steps if one.id not in planned
     ]
+
+
+def _unplanned(step: str) -> str:
+    return "Put everything back" if step == "rollback" else f"{step}, which was not planned"
 
 
 def _consent(state: State, answer: GateAnswer) -> StepRow:
@@ -135,6 +139,7 @@ def _step(state: State, record: StepRecord, title: str) -> StepRow:
         seconds=record.seconds,
         weight=record.weight,
         weak=is_weak(state, record.id),
+        word="to be done again" if record.reopened and state.phase == PHASE_RUNNING else "",
     )
 
 
@@ -147,7 +152,7 @@ def _checks(state: State, evidence: Evidence) -> list[StepChecks]:
             _check(result, evidence.get((record.id, result.name), "")) for result in record.results
         )
         if checks and not _is_summary(record, checks):
-            title = titles.get(record.id, "Put everything back")
+            title = titles.get(record.id, _unplanned(record.id))
             groups.append(StepChecks(step=record.id, title=title, checks=checks))
     return groups
 

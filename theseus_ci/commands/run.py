@@ -71,7 +71,7 @@ def _follow_plan(session: Session, rollout: Rollout) -> int:
         step_arguments(step)
     session.console.follow()
     for number, step in enumerate(plan.steps, start=1):
-        if step not in steps or step.id in rollout.state.done():
+        if step not in steps or step.id in rollout.state.upheld():
             continue
         code = _one(session, rollout, step, f"[{number}/{len(plan.steps)}]")
         if code != EXIT_DONE:

@@ -62,6 +62,7 @@ def _facts(session: Session, state: State, lease: Object | None) -> dict[str, An
                 "id": record.id,
                 "verdict": record.verdict.value,
                 "weak": is_weak(state, record.id),
+                "reopened": record.reopened,
                 "summary": record.summary,
                 "seconds": round(record.seconds, 1),
                 "weight": record.weight,
@@ -131,6 +132,8 @@ def _text(facts: dict[str, Any], state: State) -> str:
 
 
 def _mark(state: State, record: StepRecord) -> str:
+    if record.reopened:
+        return "↺"
     if is_weak(state, record.id):
         return "≈"
     return "?" if undecided(state, record.id) is not None else MARKS[record.verdict]

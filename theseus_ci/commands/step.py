@@ -13,6 +13,7 @@ from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.ending import close
 from theseus_ci.rollout.measured import word
 from theseus_ci.rollout.state import ENDED, PHASE_PROMOTED, PHASE_RUNNING, State
+from theseus_ci.rollout.weight import check_possible, is_at
 from theseus_ci.runner import Stage, exit_code, run_step
 
 ARGUMENTS = {"shift": "weight", "bake": "duration"}
@@ -31,7 +32,7 @@ def _act(session: Session, stage: Stage) -> int:
         if rollout.state.phase in ENDED:
             return _ended(session, rollout.state)
         step = find_step(rollout.state, session.args)
-        if step.id in rollout.state.done() and not session.args.again:
+        if not session.args.again and _is_done(rollout, step):
             if step.command[0] == "promote":
                 close(rollout, PHASE_PROMOTED)  # its process ended before it could
                 session.console.log("promote was done already but for the lease: released it")
@@ -39,6 +40,8 @@ def _act(session: Session, stage: Stage) -> int:
             session.console.log(f"{step.id} is done already: nothing to do (--again repeats it)")
             return EXIT_DONE
         _check_order(rollout, step)
+        if step.command[0] == "shift":
+            check_possible(rollout.state, session.args.weight)
         session.console.log(f"{step.id}: {step.title}")
         outcome = run_step(rollout, step, stage, session.args)
         said = word(rollout.state, step.id, outcome.verdict)
@@ -55,20 +58,50 @@ def find_step(state: State, args: argparse.Namespace) -> Step:
 
     A weight or duration the plan does not have is a step of its own, outside the plan.
     """
+    command = _command(args)
     if args.step:
-        return state.plan.step(args.step)
-    command = [args.command]
-    name = ARGUMENTS.get(args.command)
-    if name:
-        command.append(str(getattr(args, name)))
-    if args.command == "performance":
-        command.append("--baseline" if args.baseline else "--compare")
-    planned = [step for step in state.plan.steps if list(step.command) == command]
-    if not planned and name:
-        return Step(
-            id=args.command, command=tuple(command), title=f"{' '.join(command)} (not planned)"
-        )
+        return _named(state, args.step, command)
+    planned = [step for step in state.plan.steps if step.command == command]
+    if not planned and args.command in ARGUMENTS:
+        return _unplanned(state, command)
     return _of_several(state, planned) or state.plan.find(command, state.done())
+
+
+def _command(args: argparse.Namespace) -> tuple[str, ...]:
+    """The command line as a plan writes it."""
+    if args.command in ARGUMENTS:
+        return (args.command, str(getattr(args, ARGUMENTS[args.command])))
+    if args.command == "performance":
+        return (args.command, "--baseline" if args.baseline else "--compare")
+    return (args.command,)
+
+
+def _named(state: State, step_id: str, command: tuple[str, ...]) -> Step:
+    """The step of that id: its record must not tell of another command."""
+    step = state.plan.step(step_id)
+    if step.command == command:
+        return step
+    planned, given = " ".join(step.command), " ".join(command)
+    raise UsageError(
+        f"{step_id} is planned as `{planned}`, not as `{given}`",
+        remedy=f"theseus-ci {planned} --step {step_id}, or theseus-ci {given} without --step",
+    )
+
+
+def _unplanned(state: State, command: tuple[str, ...]) -> Step:
+    """An id for each argument: `shift 10` having been done says nothing of `shift 20`."""
+    step_id = "-".join(command)
+    while any(step.id == step_id for step in state.plan.steps):
+        step_id += "-unplanned"
+    return Step(id=step_id, command=command, title=f"{' '.join(command)} (not planned)")
+
+
+def _is_done(rollout: Rollout, step: Step) -> bool:
+    """Whether nothing is left to do; for a shift that is as long as production is where it put
+    it."""
+    if step.id not in rollout.state.done():
+        return False
+    return step.command[0] != "shift" or is_at(rollout, int(step.command[1]))
 
 
 def _of_several(state: State, planned: list[Step]) -> Step | None:
@@ -87,18 +120,24 @@ def _check_order(rollout: Rollout, step: Step) -> None:
     missing = _missing(state, step)
     if missing and state.phase == PHASE_RUNNING:
         first = missing[0]
+        why = "is to be done again" if first.id in state.passed() else "has not passed yet"
         raise OutOfOrder(
-            f"{step.id} comes after {first.id}, which has not passed yet",
+            f"{step.id} comes after {first.id}, which {why}",
             next_command=f"theseus-ci {' '.join(first.command)}",
         )
 
 
 def _missing(state: State, step: Step) -> list[Step]:
-    """Unfinished steps that `step` builds on; one that is not planned builds on the test routes."""
+    """Unfinished steps that `step` builds on: of one that is not planned, or that takes traffic
+    away, the test routes; of one that adds traffic, all that the present traffic bears out."""
     done = state.done() | {"begin"}
-    if step in state.plan.steps:
-        return list(state.plan.unfinished_before(step, done))
-    return [one for one in state.plan.steps if one.command[0] in GROUNDWORK and one.id not in done]
+    moves = step.command[0] == "shift"
+    if step not in state.plan.steps or (moves and int(step.command[1]) < state.weight):
+        ground = (one for one in state.plan.steps if one.command[0] in GROUNDWORK)
+        return [one for one in ground if one.id not in done]
+    if moves:
+        done &= state.upheld() | {"begin"}
+    return list(state.plan.unfinished_before(step, done))
 
 
 def _ended(session: Session, state: State) -> int:

@@ -59,6 +59,17 @@ def edit_virtual_service(vs: Object, routing: Routing) -> Object:
     return draft
 
 
+def sends_as(vs: Object, routing: Routing) -> bool:
+    """Whether production's requests go where this routing sends them, whatever else it would
+    write."""
+    return _destinations(edit_virtual_service(vs, routing)) == _destinations(vs)
+
+
+def _destinations(vs: Object) -> list[object]:
+    entries = (entry for section in SECTIONS for entry in entries_of(vs, section))
+    return [entry.get("route") for entry in entries if not is_rollout_route(entry)]
+
+
 def restore_virtual_service(
     vs: Object, service: ServiceHost, carries: Carries, candidate: Side | None = None
 ) -> Object | None:

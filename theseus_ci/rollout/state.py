@@ -110,6 +110,7 @@ class StepRecord(Value, frozen=True):
     seconds: float
     weight: int  # the candidate's share of production traffic afterwards
     results: tuple[CheckResult, ...] = ()
+    reopened: bool = False  # traffic has been lower since: it is to be done again
 
 
 class GateAnswer(Value, frozen=True):
@@ -168,9 +169,30 @@ class State(msgspec.Struct, rename="camel", kw_only=True):
     gates: list[GateAnswer] = []  # answers, in the order they came
     notes: list[str] = []  # drift and other facts people should know
 
-    def done(self) -> set[str]:
+    def passed(self) -> set[str]:
         """Ids of the steps that have passed or were skipped."""
         return {step.id for step in self.steps if step.verdict in (Verdict.PASS, Verdict.SKIPPED)}
+
+    def done(self) -> set[str]:
+        """Those among them that need not be done again."""
+        return self.passed() - {step.id for step in self.steps if step.reopened}
+
+    def upheld(self) -> set[str]:
+        """Those among the done that the present traffic bears out: the brake may have taken it."""
+        return self.done() - {step.id for step in self.plan.beyond(self.weight)}
+
+    def reopen(self, weight: int) -> list[str]:
+        """Production's traffic is at `weight` percent: what was done at more is to be done again.
+
+        Returns the ids of what was done.
+        """
+        done = self.done()
+        opened = [step.id for step in self.plan.beyond(weight) if step.id in done]
+        self.steps = [
+            msgspec.structs.replace(one, reopened=True) if one.id in opened else one
+            for one in self.steps
+        ]
+        return opened
 
     @property
     def promoted(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from theseus_ci.errors import UsageError
 from theseus_ci.mesh import headers
 from theseus_ci.model import Outcome
 from theseus_ci.quantities import counted
@@ -12,6 +11,7 @@ from theseus_ci.rollout import repeat
 from theseus_ci.rollout.capacity import await_version, raise_candidate, replicas_for
 from theseus_ci.rollout.context import Rollout
 from theseus_ci.rollout.routes import edit_routes, report_drift, secret
+from theseus_ci.rollout.weight import check_possible
 from theseus_ci.stages.result import failed, passed
 
 CASES = ("capacity", "weight")
@@ -19,7 +19,7 @@ CASES = ("capacity", "weight")
 
 def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     state = rollout.state
-    _check_possible(rollout, args.weight)
+    check_possible(state, args.weight)
     value = secret(rollout)
     report_drift(rollout, value)
     replicas = replicas_for(rollout, args.weight)
@@ -35,6 +35,7 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
         )
     if rollout.view.can_observe:
         rollout.view.await_version(value, headers.TO_CANDIDATE)
+    _reopen(rollout, min(state.weight, args.weight))
     state.weight = args.weight
     edit_routes(rollout, f"candidate's weight to {args.weight} %", secret_value=value)
     return passed(
@@ -44,15 +45,11 @@ def run(rollout: Rollout, args: argparse.Namespace) -> Outcome:
     )
 
 
-def _check_possible(rollout: Rollout, wanted: int) -> None:
-    state = rollout.state
-    if not state.candidate_routed:
-        raise UsageError(
-            "the candidate has no route yet: its answers have never been tested",
-            remedy="theseus-ci dark-route, then await-mesh and smoke",
-        )
-    if not state.previous_routed and wanted < 100:
-        raise UsageError(
-            "the previous version is drained already: it can get no traffic back by shift",
-            remedy="theseus-ci rollback restores its capacity and its traffic",
+def _reopen(rollout: Rollout, weight: int) -> None:
+    """Before the routes are edited: what was found at more traffic must not count if this process
+    dies then."""
+    opened = rollout.state.reopen(weight)
+    if opened:
+        rollout.note(
+            f"back at {weight} % of production traffic: to be done again: {', '.join(opened)}"
         )
