@@ -57,6 +57,16 @@ def test_every_shift_is_to_the_weight_that_it_names(at_half: World) -> None:
     assert share(at_half) == "5 % on web-v2"
 
 
+def test_a_pipeline_that_is_played_again_takes_no_traffic_away(at_half: World) -> None:
+    before = at_half.get("VirtualService", "web")
+    said = at_half.theseus("shift", "10", "--step", "shift-first").out
+    assert "shift-first is done already: nothing to do" in said
+    assert at_half.get("VirtualService", "web") == before
+    at_half.theseus("shift", "10")
+    at_half.theseus("shift", "50", "--step", "shift-half")
+    assert share(at_half) == "50 % on web-v2"
+
+
 def test_what_was_found_at_more_traffic_is_found_again(at_half: World) -> None:
     said = at_half.theseus("shift", "10").out
     assert "to be done again: shift-half, smoke-half, performance-half" in said

@@ -17,6 +17,7 @@ from tests.jenkins.conftest import Run
 from tests.jenkins.jobs import FOLDER_CLASS, JOB_CLASS, Item
 from tests.jenkins.stand_in import StandIn
 from theseus_ci.arguments import jenkins as command
+from theseus_ci.cli import Parser
 from theseus_ci.jenkins import library
 from theseus_ci.jenkins.job import parsed
 
@@ -102,7 +103,7 @@ def test_the_commands_on_the_page_are_right() -> None:
 
 @pytest.mark.parametrize("action", ["install", "gates", "approve", "reject", "watch", "baseline"])
 def test_help_teaches(action: str, capsys: pytest.CaptureFixture[str]) -> None:
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     command.configure(parser)
     with pytest.raises(SystemExit, match="0"):
         parser.parse_args([action, "--help"])

@@ -9,7 +9,8 @@ Raises the candidate to at least WEIGHT percent of the previous version's replic
 they are ready, then edits the weight in one step and waits until every entrypoint shows it. What
 counts is where production's traffic is now: a weight that the VirtualServices no longer say is set
 again, though the step was done. Less traffic than before reopens what the plan has from its first
-shift beyond that on: those steps are done once more before the release goes on."""
+shift beyond that on: those steps are done once more before the release goes on. With --step, as
+pipelines have it, a step that is done never takes traffic away: one may be played again."""
 EXAMPLE = "theseus-ci shift 50"
 
 

@@ -32,7 +32,7 @@ def _act(session: Session, stage: Stage) -> int:
         if rollout.state.phase in ENDED:
             return _ended(session, rollout.state)
         step = find_step(rollout.state, session.args)
-        if not session.args.again and _is_done(rollout, step):
+        if not session.args.again and _is_done(rollout, step, by_name=bool(session.args.step)):
             if step.command[0] == "promote":
                 close(rollout, PHASE_PROMOTED)  # its process ended before it could
                 session.console.log("promote was done already but for the lease: released it")
@@ -96,12 +96,15 @@ def _unplanned(state: State, command: tuple[str, ...]) -> Step:
     return Step(id=step_id, command=command, title=f"{' '.join(command)} (not planned)")
 
 
-def _is_done(rollout: Rollout, step: Step) -> bool:
-    """Whether nothing is left to do; for a shift that is as long as production is where it put
-    it."""
+def _is_done(rollout: Rollout, step: Step, *, by_name: bool) -> bool:
+    """Whether nothing is left to do. Who types a weight wants production there now; a pipeline
+    names its steps, and when it is played again from its beginning that takes no traffic away."""
     if step.id not in rollout.state.done():
         return False
-    return step.command[0] != "shift" or is_at(rollout, int(step.command[1]))
+    if step.command[0] != "shift":
+        return True
+    weight = int(step.command[1])
+    return (by_name and rollout.state.weight > weight) or is_at(rollout, weight)
 
 
 def _of_several(state: State, planned: list[Step]) -> Step | None:
