@@ -14,7 +14,7 @@ demo: $(VENV)/sandbox.installed
 	$(BIN)/theseus-ci demo
 
 test: $(VENV)/dev.installed
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
 lint: $(VENV)/dev.installed
 	$(BIN)/ruff check .

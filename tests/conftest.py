@@ -17,7 +17,6 @@ settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("elsewhere", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "elsewhere")
 
-LONGEST = "groovy"
 WITH_SERVERS = ("sandbox", "e2e", "faults", "contract", "tier", "jenkins")
 
 
@@ -31,17 +30,7 @@ def real_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        folder = item.nodeid.split("/")[1]
         grouped = item.get_closest_marker("xdist_group") is not None
-        if _folder(item) in WITH_SERVERS and not grouped:
+        if folder in WITH_SERVERS and not grouped:
             item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
-    items.sort(key=_place)
-
-
-def _folder(item: pytest.Item) -> str:
-    return item.nodeid.split("/")[1]
-
-
-def _place(item: pytest.Item) -> int:
-    """What takes long comes first: begun last, it would run on while the other workers idle."""
-    folder = _folder(item)
-    return 0 if folder == LONGEST else 1 if folder in WITH_SERVERS else 2
