@@ -13,7 +13,8 @@ import sys
 
 from theseus_ci import __version__, importing, streams
 from theseus_ci.arguments import listing, of_command
-from theseus_ci.errors import EXIT_CANNOT_KNOW, EXIT_USAGE, TheseusError, tell_unforeseen
+from theseus_ci.errors import EXIT_CANNOT_KNOW, EXIT_USAGE, TheseusError
+from theseus_ci.unforeseen import tell_unforeseen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing takes as long as everything of ours here

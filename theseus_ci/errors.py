@@ -28,8 +28,6 @@ A bad verdict on the release (exit code 1) is a value, not an exception: see `mo
 
 from __future__ import annotations
 
-import sys
-
 EXIT_DONE = 0
 EXIT_BAD_RELEASE = 1
 EXIT_USAGE = 2
@@ -162,14 +160,3 @@ class Interrupted(CannotKnow):
         super().__init__(f"stopped by signal {signal_number}")
         self.signal_number = signal_number
         self.exit_code = EXIT_SIGNAL + signal_number
-
-
-def tell_unforeseen(command: str) -> None:
-    """Tell of the exception at hand, which is no TheseusError but a mistake in this program."""
-    import traceback  # noqa: PLC0415 - takes as long to import as all of --help
-
-    traceback.print_exc()
-    print(
-        f"theseus-ci {command}: an error nobody foresaw; please report the lines above",
-        file=sys.stderr,
-    )

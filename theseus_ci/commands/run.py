@@ -21,7 +21,6 @@ from theseus_ci.errors import (
     StateError,
     TheseusError,
     UsageError,
-    tell_unforeseen,
 )
 from theseus_ci.model import Verdict
 from theseus_ci.plan import Step
@@ -37,6 +36,7 @@ from theseus_ci.rollout.state import (
     PHASE_ROLLED_BACK,
 )
 from theseus_ci.runner import exit_code, run_step
+from theseus_ci.unforeseen import tell_unforeseen
 
 
 def run(args: argparse.Namespace) -> int:
