@@ -95,6 +95,22 @@ def shared_world(
     yield from _world(sandbox, api, tmp_path_factory.mktemp("shared"))
 
 
+@pytest.fixture(scope="module")
+def service(shared_world: World) -> World:
+    """One pod of web-v1 with users' routes; modules that need another service have their own."""
+    shared_world.start_service(replicas=1)
+    return shared_world
+
+
+@pytest.fixture
+def workspace(service: World, tmp_path: Path) -> Iterator[World]:
+    """The service, and a folder of this test's own; a rollout that it leaves is taken back."""
+    service.folder = tmp_path
+    yield service
+    if service.has("Lease", "theseus-web"):
+        service.theseus("rollback", "--take-over", code=None)
+
+
 def _world(sandbox: Sandbox, api: Api, folder: Path) -> Iterator[World]:
     made = World(sandbox, api, f"e2e-{secrets.token_hex(4)}", folder)
     api.create("Namespace", "", {"metadata": {"name": made.namespace}})

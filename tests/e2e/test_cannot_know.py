@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,11 @@ from tests.e2e.tls_front import tls_front
 from tests.e2e.world import World
 
 
-@pytest.fixture(scope="module")
-def service(shared_world: World) -> World:
-    shared_world.start_service(replicas=1)
-    return shared_world
-
-
 @pytest.fixture
-def steady(service: World, tmp_path: Path) -> Iterator[World]:
-    """A service that runs, a candidate to release, and a workspace of this test's own."""
-    service.folder = tmp_path
-    service.configure(app.candidate(replicas=1))
-    yield service
-    if service.has("Lease", "theseus-web"):
-        service.theseus("rollback", "--take-over", code=None)
+def steady(workspace: World) -> World:
+    """With a candidate to release."""
+    workspace.configure(app.candidate(replicas=1))
+    return workspace
 
 
 def _kubeconfig(world: World, **changes: str) -> Path:

@@ -23,12 +23,6 @@ from theseus_ci.rights.needed import MESH_DEFAULTS, RELEASES, Right
 KUBECTL = Path(COMMAND).with_name("kubectl")
 
 
-@pytest.fixture(scope="module")
-def service(shared_world: World) -> World:
-    shared_world.start_service(replicas=1)
-    return shared_world
-
-
 @pytest.fixture
 def steady(service: World, tmp_path: Path) -> Iterator[World]:
     """A service that runs, a candidate to release; whatever happens nothing is touched."""

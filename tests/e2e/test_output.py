@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.e2e import app
@@ -16,20 +13,11 @@ ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 BROKEN = """raise ImportError("libllhttp.so.9: cannot open shared object file")\n"""
 
 
-@pytest.fixture(scope="module")
-def service(shared_world: World) -> World:
-    shared_world.start_service(replicas=1)
-    return shared_world
-
-
 @pytest.fixture
-def steady(service: World, tmp_path: Path) -> Iterator[World]:
-    """A service that runs, a candidate to release, and a workspace of this test's own."""
-    service.folder = tmp_path
-    service.configure(app.candidate(replicas=1), flow=QUICK)
-    yield service
-    if service.has("Lease", "theseus-web"):
-        service.theseus("rollback", "--take-over", code=None)
+def steady(workspace: World) -> World:
+    """With a candidate to release."""
+    workspace.configure(app.candidate(replicas=1), flow=QUICK)
+    return workspace
 
 
 def test_a_bad_release_is_taken_back_without_a_word(steady: World) -> None:

@@ -121,6 +121,19 @@ def test_traffic_that_the_brake_has_taken_comes_back_step_by_step(at_half: World
     at_half.theseus("shift", "10")
     assert share(at_half) == "10 % on web-v2"
     assert status(at_half)["nextStep"] == "performance-baseline"
+    resumed = at_half.theseus("run", "--resume").out
+    assert "] shift-first: " not in resumed
+    assert "] shift-half: " in resumed
+    assert "released: web-v2" in resumed
+
+
+def test_one_bake_that_is_not_planned_does_not_hide_another(at_half: World) -> None:
+    for duration in ("100ms", "200ms"):
+        at_half.theseus("bake", duration)
+        again = at_half.theseus("bake", duration).out
+        assert f"bake-{duration} is done already: nothing to do" in again
+    done = [one["id"] for one in at_half.state()["steps"]]
+    assert done[-2:] == ["bake-100ms", "bake-200ms"]
 
 
 def _specs(dump: dict[str, Any]) -> dict[str, Any]:

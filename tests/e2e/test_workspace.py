@@ -17,12 +17,6 @@ TO_HALF = ("begin", "base-route", "deploy", "dark-route", "await-mesh", "shift 5
 ARTEFACT = "theseus-state.json"
 
 
-@pytest.fixture(scope="module")
-def service(shared_world: World) -> World:
-    shared_world.start_service(replicas=1)
-    return shared_world
-
-
 @pytest.fixture
 def steady(service: World, tmp_path: Path) -> Iterator[World]:
     """A service that runs, a candidate to release, and a workspace of this test's own."""
